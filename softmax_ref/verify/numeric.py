@@ -30,7 +30,8 @@ def ulps(computed: Any, exact: Sequence[Any] | Any) -> np.ndarray:
     flat = [exact] if np.ndim(array) == 0 else list(np.ravel(np.array(exact, dtype=object)))
     if len(flat) != array.size:
         raise ValueError(f"exact: expected {array.size} numbers, got {len(flat)}")
-    errors = [_ulps(float(c), mpmath.mpmathify(e), info) for c, e in zip(array.flat, flat, strict=True)]
+    errors = [_ulps(float(c), mpmath.mpmathify(e), info)
+              for c, e in zip(array.flat, flat, strict=True)]
     return np.array(errors).reshape(array.shape)
 
 
