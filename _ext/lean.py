@@ -1,0 +1,159 @@
+"""Pages that load little: assets, images, folded boxes, descriptions.
+
+The theme is made for every kind of site. This book keeps what its pages use, through Sphinx's own
+hooks (its scripts come from the templates in ``_templates``):
+
+- scripts are deferred, and those that only carry settings of unused features are dropped;
+- images say their size, so that nothing jumps while they load, and load when they come near;
+- folded boxes (``:class: dropdown``) are plain ``<details>``, which work without a script, by
+  keyboard, and for the browser's own search;
+- every page has a description, taken from its first paragraph;
+- an interactive figure's script, which a notebook carries within its output, is one shared file;
+- the icon font holds the icons that occur.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pydata_sphinx_theme
+from docutils import nodes
+from fontTools import subset
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.images import get_image_size
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ROOT / "softmax_ref" / "verify" / "static"  # scripts of the interactive figures
+INLINE_MODULE = re.compile(r'<script type="module">.*?</script>', re.DOTALL)
+THEME = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
+STYLES = Path("styles/pydata-sphinx-theme.css")
+ICONS = Path("vendor/fontawesome/webfonts/fa-solid-900.woff2")
+
+
+class FoldDropdowns(SphinxPostTransform):
+    """Turn admonition-like nodes of the class ``dropdown`` into ``<details>``."""
+
+    default_priority = 900  # when sphinx-exercise has resolved its titles
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        folded: list[Any] = [
+            node for node in self.document.findall(nodes.Admonition)
+            if "dropdown" in node["classes"] and isinstance(node[0], nodes.title)
+        ]
+        for section in self.document.findall(nodes.section):
+            if isinstance(section.parent, nodes.Admonition):
+                section["ids"] = []  # sphinx-exercise gives all of its sections the same
+        for node in folded:
+            classes = " ".join(("admonition", *node["classes"]))
+            anchors = "".join(f'<span id="{anchor}"></span>' for anchor in node["ids"])
+            node.parent.replace(node, [
+                nodes.raw("", f'<details class="{classes}"><summary class="admonition-title">'
+                              f"{anchors}", format="html"),
+                nodes.inline("", "", *node[0].children),
+                nodes.raw("", "</summary>", format="html"),
+                *node.children[1:],
+                nodes.raw("", "</details>", format="html"),
+            ])
+
+
+def share_scripts(app: Sphinx, doctree: nodes.document) -> None:
+    """Drop the scripts inside outputs and note the elements whose files the page needs instead."""
+    elements = set()
+    for node in doctree.findall(nodes.raw):
+        if "text_html" in node["classes"]:
+            text = INLINE_MODULE.sub("", node.astext())
+            elements |= {file.stem for file in FIGURES.glob("*.js") if f"<{file.stem}" in text}
+            node.children = [nodes.Text(text)]
+            node.rawsource = text
+    app.env.metadata[app.env.docname]["elements"] = sorted(elements)
+
+
+def visit_image(self: Any, node: nodes.image) -> None:
+    """Write an image as Sphinx does, with its size and, after the first of a page, lazily."""
+    path = Path(self.builder.srcdir) / node["uri"]
+    size = get_image_size(str(path)) if path.suffix != ".svg" and path.is_file() else None
+    type(self).visit_image(self, node)
+    attributes = f' width="{size[0]}" height="{size[1]}"' if size else ""
+    if getattr(self, "has_image", False):
+        attributes += ' loading="lazy"'
+    self.has_image = True
+    tag = next(i for i in reversed(range(len(self.body))) if "<img" in self.body[i])
+    self.body[tag] = self.body[tag].replace("<img", "<img" + attributes, 1)
+
+
+def depart_image(self: Any, node: nodes.image) -> None:
+    type(self).depart_image(self, node)
+
+
+def describe(doctree: nodes.document | None, title: str) -> str:
+    """Return at most 160 characters on what a page holds: its first paragraph of plain text."""
+    text = ""
+    for paragraph in doctree.findall(nodes.paragraph) if doctree else ():
+        if isinstance(paragraph.parent, nodes.section) and not list(paragraph.findall(nodes.math)):
+            text = " ".join(paragraph.astext().split())
+            break
+    text = f"{title}: {text}" if text else title
+    return text if len(text) <= 160 else text[:159].rsplit(" ", 1)[0] + "…"
+
+
+def prepare_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any],
+                 doctree: nodes.document | None) -> None:
+    """Choose the scripts of a page and describe it."""
+    context["script_files"] = [script for script in context["script_files"] if script.filename]
+    if pagename != "search":  # whose own scripts expect the others before them
+        for script in context["script_files"]:
+            script.attributes.setdefault("defer", "defer")
+    context["elements"] = app.env.metadata.get(pagename, {}).get("elements", ())
+    if 'name="description"' not in context.get("metatags", ""):
+        title = context.get("pagetitle") or context.get("title") or app.config.html_title
+        description = escape(describe(doctree, title))
+        context["metatags"] = (context.get("metatags") or "") + (
+            f'<meta name="description" content="{description}" />'
+        )
+
+
+def add_figures(app: Sphinx, config: Config) -> None:
+    config.html_static_path.append(str(FIGURES))
+
+
+def write_icons(app: Sphinx, exception: Exception | None) -> None:
+    """Keep, of icon font and style sheet, what a built page or the theme's own rules name."""
+    if exception or app.builder.format != "html":
+        return
+    css = (THEME / STYLES).read_text(encoding="utf-8")
+    pages = "".join(page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html"))
+    names = set(re.findall(r"\bfa-[\w-]+", pages))
+    used = set(re.findall(r'--pst-icon-[\w-]+:"\\(\w+)"', css))
+
+    def keep(rule: re.Match[str]) -> str:
+        if names.isdisjoint(re.findall(r"fa-[\w-]+", rule[1])):
+            return ""
+        used.add(rule[2])
+        return rule[0]
+
+    css = re.sub(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\(\w+)"\}', keep, css)
+    (Path(app.outdir) / "_static" / STYLES).write_text(css, encoding="utf-8")
+    options = subset.Options(flavor="woff2")
+    font = subset.load_font(str(THEME / ICONS), options)
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(unicodes=[int(code, 16) for code in used])
+    subsetter.subset(font)
+    subset.save_font(font, str(Path(app.outdir) / "_static" / ICONS), options)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    # Jupyter Book sets it whether or not the extension that reads it is there.
+    app.add_config_value("comments_config", {}, "html")
+    app.add_post_transform(FoldDropdowns)
+    app.add_node(nodes.image, override=True, html=(visit_image, depart_image))
+    app.connect("config-inited", add_figures)
+    app.connect("doctree-read", share_scripts)
+    app.connect("html-page-context", prepare_page, priority=900)
+    app.connect("build-finished", write_icons)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
