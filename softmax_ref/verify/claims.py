@@ -15,7 +15,7 @@ wrong      ``corrected``, the claim put right         ``printed``, the claim as 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Source:
-    """A text whose claims are in the ledger; `reference` is its key in the bibliography."""
+    """A text whose claims are in the ledger; `reference` is its key in the bibliography.
+
+    The gaps (``G``) have none: they are what no text says.
+    """
 
     title: str
-    reference: str
+    reference: str = ""
 
 
 def ledger_path() -> Path:
@@ -100,7 +103,7 @@ def load(path: Path | None = None) -> tuple[dict[str, Source], dict[str, Claim]]
 
 def _entry(path: Path, cls: Any, key: str, table: dict[str, str]) -> Any:
     known = {field.name for field in fields(cls)}
-    required = known - {"truth", "note"}
+    required = {field.name for field in fields(cls) if field.default is MISSING}
     for name in sorted((set(table) - known) | (required - set(table))):
         problem = "missing" if name in known else "unknown key"
         raise LedgerError(f"{path.name}, {key}: {problem}: {name}")
