@@ -75,9 +75,18 @@ def _sum_parts(node: ast.Call) -> tuple[ast.expr, str, str | None]:
     raise FormulaError(f"{ast.unparse(node)}: expected Sum(body, c) or Sum(body, c != j)")
 
 
-def _bound(trees: Iterable[ast.expr]) -> set[str]:
-    return {_sum_parts(node)[1] for tree in trees for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Sum"}
+def _named_classes(node: ast.AST) -> set[str]:
+    """The one-character subscripts (and arguments of δ) in a formula that no ``Sum`` binds."""
+    match node:
+        case ast.Call(func=ast.Name(id="Sum")):
+            body, index, without = _sum_parts(node)
+            return (_named_classes(body) | ({without} if without else set())) - {index}
+        case ast.Call(func=ast.Name(id="δ"), args=arguments):
+            return {_subscript(argument) for argument in arguments}
+        case ast.Name(id=name):
+            subscript = _split(name)[1]
+            return {subscript} if len(subscript) == 1 else set()
+    return set().union(*(_named_classes(child) for child in ast.iter_child_nodes(node)))
 
 
 class _Rest(NamedTuple):
@@ -91,7 +100,8 @@ class Algebra:
 
     Parameters
     ----------
-    where : the meaning of names, as formulas. ``"p_c"`` defines ``p`` with any subscript.
+    where : the meaning of names, as formulas. A letter as subscript stands for any class:
+        ``"p_c"`` defines every ``p``; ``"z_1"`` defines that one alone.
     classes : the classes that are named, as a string of subscripts such as ``"i j"``; they are
         distinct. By default every one-letter or one-digit subscript that no ``Sum`` binds.
     others : whether there may be further classes; False if `classes` are all there are.
@@ -102,19 +112,14 @@ class Algebra:
     def __init__(self, where: Mapping[str, str], classes: str | None = None, *,
                  others: bool = True, formulas: Iterable[str] = (), positive: str = "") -> None:
         self.definitions = {name: parse(formula) for name, formula in where.items()}
-        self.generic = {_split(n)[0]: n for n in where if len(_split(n)[1]) == 1}
+        self.generic = {_split(n)[0]: n for n in where if re.fullmatch("[a-z]", _split(n)[1])}
         self.others, self.positive = others, set(positive.split())
         self.rests: dict[sp.Symbol, _Rest] = {}
         if classes is None:
-            trees = [parse(formula) for formula in formulas]
-            subscripts = {_split(node.id)[1] for tree in trees for node in ast.walk(tree)
-                          if isinstance(node, ast.Name)}
-            parameters = {_split(name)[1] for name in self.generic.values()}
-            free = {s for s in subscripts if len(s) == 1} - _bound(trees)
-            unused = _bound(self.definitions.values()) | parameters
-            used = {_split(node.id)[1] for tree in trees for node in ast.walk(tree)
-                    if isinstance(node, ast.Name)}
-            self.classes = sorted(free if free & used else free - unused)
+            found = set().union(*(_named_classes(parse(formula)) for formula in formulas))
+            for name, tree in self.definitions.items():
+                found |= _named_classes(tree) - {_split(name)[1]}
+            self.classes = sorted(found)
         else:
             self.classes = classes.split()
 
@@ -156,6 +161,9 @@ class Algebra:
                 i, j = (renamed.get(s, s) for s in (_subscript(first), _subscript(second)))
                 if i != j and i.startswith("•") and j.startswith("•"):
                     raise FormulaError(f"{ast.unparse(node)}: both classes are summed over")
+                for one in {i, j} - set(self.classes):
+                    if not one.startswith("•"):
+                        raise FormulaError(f"{ast.unparse(node)}: {one} is not a named class")
                 return sp.Integer(i == j)
             case ast.Call(func=ast.Name(id=name), args=[argument]) if name in FUNCTIONS:
                 return FUNCTIONS[name](self.evaluate(argument, renamed))
@@ -163,13 +171,13 @@ class Algebra:
 
     def _name(self, name: str, renamed: Mapping[str, str]) -> sp.Expr:
         stem, subscript = _split(name)
-        if name in self.definitions and subscript not in renamed:
-            return self.evaluate(self.definitions[name], {})
         actual = "".join(renamed.get(letter, letter) for letter in subscript)
+        full = f"{stem}_{actual}" if actual else stem
+        if full in self.definitions:
+            return self.evaluate(self.definitions[full], {})
         if stem in self.generic and len(subscript) == 1:
             template = self.generic[stem]
             return self.evaluate(self.definitions[template], {_split(template)[1]: actual})
-        full = f"{stem}_{actual}" if actual else stem
         if {name, stem, full} & self.positive or name == "K":
             return sp.Symbol(full, positive=True)
         return sp.Symbol(full, real=True)
@@ -236,22 +244,12 @@ def _subscript(node: ast.expr) -> str:
 def is_zero(expression: sp.Expr) -> bool:
     """True if SymPy proves that `expression` is 0 for all values of its symbols.
 
-    First as a rational function: with every exp(x) of an indecomposable x replaced by a positive
-    symbol, a rational function is 0 if and only if the expanded numerator is. Then by `simplify`.
+    First as a rational function: with exp(x) replaced by a positive symbol X (exp(n x) by X**n)
+    and every logarithm split over the factors of its argument, log X being x, a rational function
+    is 0 if and only if its expanded numerator is. What this leaves open goes to `simplify`.
     """
     if expression == 0:
         return True
-    flat = sp.expand(sp.expand_log(expression.rewrite(sp.exp)), power_exp=True)
-    if flat == 0:
-        return True
-    numerator, _ = sp.fraction(sp.together(_without_exponentials(flat)))
-    if sp.expand(numerator) == 0:
-        return True
-    return sp.simplify(expression) == 0
-
-
-def _without_exponentials(expression: sp.Expr) -> sp.Expr:
-    """Replace exp(n x) by X**n for every term x that occurs in an exponent, n rational."""
     bases: dict[sp.Expr, sp.Symbol] = {}
 
     def power(exponent: sp.Expr) -> sp.Expr:
@@ -261,7 +259,17 @@ def _without_exponentials(expression: sp.Expr) -> sp.Expr:
             product *= bases.setdefault(x, sp.Dummy(positive=True)) ** factor
         return product
 
-    return expression.replace(sp.exp, power)
+    def log_of_factors(argument: sp.Expr) -> sp.Expr:
+        numerator, denominator = sp.fraction(sp.together(argument))
+        return (sp.expand_log(sp.log(sp.factor(numerator)))
+                - sp.expand_log(sp.log(sp.factor(denominator))))
+
+    flat = expression.rewrite(sp.exp).replace(sp.exp, power).replace(sp.log, log_of_factors)
+    flat = flat.subs({sp.log(symbol): x for x, symbol in bases.items()})
+    numerator, _ = sp.fraction(sp.together(flat))
+    if sp.expand(numerator) == 0:
+        return True
+    return sp.simplify(expression) == 0
 
 
 def differing_point(left: sp.Expr, right: sp.Expr) -> tuple[dict[str, float], float, float] | None:
