@@ -1,0 +1,540 @@
+"""What is true of the *floats*, not only of the real numbers behind them."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from generators import FAMILIES, batches, dyadic_rows, family, generator, rows
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import oracle, ulps
+
+import softmax_ref as sr
+from softmax_ref import exact
+
+UNIT = 2.0**-53
+LEAST = 5e-324
+
+FORWARD = {
+    "softmax": sr.softmax,
+    "softmax_complement": sr.softmax_complement,
+    "log_softmax": sr.log_softmax,
+    "logsumexp": sr.logsumexp,
+}
+SAME_SHAPE = {name: f for name, f in FORWARD.items() if name != "logsumexp"}
+
+
+def bits(values: object) -> bytes:
+    """The bytes of an array in C order: equality of bits (NaNs included), not of values."""
+    return np.ascontiguousarray(values).tobytes()
+
+
+def total(values: object) -> float:
+    """The sum, rounded once."""
+    return math.fsum(np.asarray(values, dtype=np.float64).ravel())
+
+
+# --------------------------------------------------------------------------------------------------
+# Ties, order, permutations.
+
+
+@given(rows(2, 9))
+def test_equal_logits_have_equal_results(row: list[float]) -> None:
+    """Bit for bit, wherever in the row they stand; signed zeros are equal logits."""
+    z = np.array(row + row[::-1] + row[:1])
+    for name, function in SAME_SHAPE.items():
+        results = function(z)
+        for value in set(z.tolist()):
+            assert np.unique(results[z == value]).size == 1, (name, row, value)
+
+
+@given(rows(1, 9))
+def test_all_equal_logits_give_the_reciprocal_of_their_number(row: list[float]) -> None:
+    value = max(row)
+    for count in (1, 2, 3, 7, 10, 49):
+        z = np.full(count, value)
+        assert np.array_equal(sr.softmax(z), np.full(count, 1 / count)), (count, value)
+
+
+@given(rows(2, 9))
+def test_order_is_preserved(row: list[float]) -> None:
+    """A larger logit never has a smaller probability, or a larger complement."""
+    z = np.sort(np.array(row))
+    p, log_p, q = sr.softmax(z), sr.log_softmax(z), sr.softmax_complement(z)
+    assert np.all(p[1:] >= p[:-1]), row
+    assert np.all(log_p[1:] >= log_p[:-1]), row
+    assert np.all(q[1:] <= q[:-1]), row
+
+
+@given(rows(2, 8), st.randoms(use_true_random=False))
+def test_permutations_change_no_more_than_the_last_bits(row: list[float], random: object) -> None:
+    """<= 2 ULP between the two results (each is within 3 of the truth, the sums differ in rounding)."""
+    order = list(range(len(row)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    z = np.array(row)
+    for name, function in SAME_SHAPE.items():
+        straight, shuffled = function(z)[order], function(z[order])
+        for a, b in zip(straight, shuffled, strict=True):
+            assert a == b or ulps(a, Fraction(float(b))) <= 2, (name, row, order, a, b)
+    a, b = sr.logsumexp(z), sr.logsumexp(z[order])
+    assert a == b or ulps(a, Fraction(float(b))) <= 3, (row, order, a, b)
+
+
+# --------------------------------------------------------------------------------------------------
+# Ranges and sums.
+
+
+@given(rows(1, 9))
+def test_probabilities_are_probabilities(row: list[float]) -> None:
+    z = np.array(row)
+    p, q = sr.softmax(z), sr.softmax_complement(z)
+    assert np.all((p >= 0) & (p <= 1) & (q >= 0) & (q <= 1)), row
+    assert abs(total([*p, -1.0])) <= 4 * UNIT + len(row) * LEAST, row
+    assert p.max() >= (1 - 2 * UNIT) / len(row), row
+    assert np.all(p[z == -math.inf] == 0) and np.all(q[z == -math.inf] == 1), row
+    # p + q = 1, each within 3 ULP: half of 3 spacings below 1, for both
+    assert np.all(abs(p + q - 1) <= 4 * UNIT), row
+
+
+@given(rows(1, 9))
+def test_log_probabilities_are_negative_unless_certain(row: list[float]) -> None:
+    """0 only where the exact value is below half the least double (or there is one class)."""
+    z = np.array(row)
+    log_p = sr.log_softmax(z)
+    assert np.all(log_p <= 0), row
+    truth = oracle(row)
+    for i, value in enumerate(log_p):
+        if truth.log_probability(i) < -LEAST:
+            assert value < 0, (row, i)
+
+
+@given(rows(1, 9))
+def test_logsumexp_is_between_its_bounds(row: list[float]) -> None:
+    """max <= lse <= max + log K, one last bit allowed above."""
+    value = sr.logsumexp(np.array(row))
+    assert value >= max(row), row
+    bound = max(row) + math.log(len(row))
+    assert value <= math.nextafter(bound, math.inf) or bound == math.inf, row
+
+
+@given(rows(2, 7), st.data())
+def test_loss_is_minus_log_probability(row: list[float], data: st.DataObject) -> None:
+    label = data.draw(st.integers(0, len(row) - 1))
+    z = np.array(row)
+    loss = sr.cross_entropy(z[None], [label])
+    assert loss == -sr.log_softmax(z)[label], (row, label)
+    assert not math.copysign(1, loss) < 0, "a loss of minus zero"
+
+
+# --------------------------------------------------------------------------------------------------
+# The gradient sums to zero, relatively; its label component is expm1(-loss).
+
+
+@given(batches(), st.data())
+def test_gradient_sums_to_zero_relatively(z: np.ndarray, data: st.DataObject) -> None:
+    labels = [data.draw(st.integers(0, z.shape[1] - 1)) for _ in z]
+    for reduction in ("none", "sum", "mean"):
+        for row, gradient in zip(
+            z, sr.cross_entropy_grad(z, labels, reduction=reduction), strict=True
+        ):
+            size = total(abs(gradient))
+            slack = 3 * LEAST * len(row)  # three least spacings a component where they are subnormal
+            assert abs(total(gradient)) <= 8 * UNIT * size + slack, (reduction, row, gradient)
+            if size > 1e-300:
+                assert abs(total(gradient)) / size <= 8 * UNIT + 1e-22
+
+
+@given(rows(2, 7), st.data())
+def test_label_component_is_expm1_of_minus_loss(row: list[float], data: st.DataObject) -> None:
+    """Within 6 ULP: 3 of either side (expm1 does not amplify relative errors below 0)."""
+    label = data.draw(st.integers(0, len(row) - 1))
+    loss, gradient = sr.cross_entropy_value_and_grad(np.array([row]), [label], reduction="none")
+    expected = math.expm1(-loss[0])
+    assert expected == gradient[0, label] or \
+        ulps(gradient[0, label], Fraction(expected)) <= 6 + 1, (row, label)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("gap", [1, 10, 20, 30, 40, 300, 700])
+def test_confident_gradient_sums_to_zero_and_agrees_with_the_loss(gap: float) -> None:
+    z = np.array([[gap, 0.0, 0.3, -0.2]])
+    loss, gradient = sr.cross_entropy_value_and_grad(z, [0])
+    assert loss > 0
+    assert abs(total(gradient)) <= 8 * UNIT * total(abs(gradient))
+    assert gradient[0, 0] == pytest.approx(math.expm1(-loss), rel=6 * 2**-52, abs=0)
+
+
+@pytest.mark.core
+def test_two_classes_are_the_sigmoid_and_softplus() -> None:
+    """p = 1/(1+e^-x), loss = log(1 + e^-x) in the forms that are accurate for their sign of x."""
+    for x in (*np.linspace(-40, 40, 41), 1e-9, -1e-300, 700.0, -700.0, 744.0, 1e308):
+        z = np.array([0.0, x])
+        p = sr.softmax(z)
+        with np.errstate(over="ignore"):
+            sigmoid = 1 / (1 + np.exp(-x)) if x >= 0 else np.exp(x) / (1 + np.exp(x))
+        # the sigmoid has at most 3 roundings on top of exp's own: 4 ULP, and 3 of ours
+        assert p[1] == pytest.approx(sigmoid, rel=7 * 2**-52, abs=2 * LEAST)
+        loss = sr.cross_entropy(z[None], [1])
+        softplus = np.log1p(np.exp(-x)) if x >= 0 else -x + np.log1p(np.exp(x))
+        assert loss == pytest.approx(softplus, rel=7 * 2**-52, abs=2 * LEAST)
+        assert loss == pytest.approx(np.logaddexp(0.0, -x), rel=7 * 2**-52, abs=2 * LEAST)
+
+
+@given(rows(2, 2, masks=False))
+def test_two_classes_are_complements(row: list[float]) -> None:
+    """K = 2: 1 - p_0 is p_1, to the last bits, and the gradient is antisymmetric."""
+    z = np.array(row)
+    p, q = sr.softmax(z), sr.softmax_complement(z)
+    for a, b in ((p[0], q[1]), (p[1], q[0])):
+        assert a == b or ulps(a, Fraction(float(b))) <= 4, row
+
+
+# --------------------------------------------------------------------------------------------------
+# Shifts that are exact.
+
+
+@given(dyadic_rows())
+def test_exact_shifts_change_nothing_in_the_exact_tier(case: tuple[list[float], float]) -> None:
+    row, shift = case
+    moved = [value + shift for value in row]
+    assert all(Fraction(a) + Fraction(shift) == Fraction(b) for a, b in zip(row, moved, strict=True))
+    assert exact.softmax(moved) == exact.softmax(row)
+    assert exact.log_softmax(moved) == exact.log_softmax(row)
+
+
+@given(dyadic_rows())
+def test_exact_shifts_change_the_last_bits_at_most(case: tuple[list[float], float]) -> None:
+    """The same exact value on both sides, each within 3 ULP of it."""
+    row, shift = case
+    z, moved = np.array(row), np.array(row) + shift
+    for name, function in SAME_SHAPE.items():
+        for i, (a, b) in enumerate(zip(function(z), function(moved), strict=True)):
+            assert a == b or ulps(a, Fraction(float(b))) <= 6, (name, row, shift, i)
+
+
+# --------------------------------------------------------------------------------------------------
+# A row knows nothing of its neighbours, of the block it is in, or of the layout of memory.
+
+
+@given(batches(8))
+def test_rows_are_independent_bit_for_bit(z: np.ndarray) -> None:
+    for name, function in FORWARD.items():
+        together = function(z)
+        for i, row in enumerate(z):
+            assert bits(together[i]) == bits(function(z[i : i + 1])[0]), (name, row.tolist())
+            assert bits(together[i]) == bits(function(row)), (name, row.tolist(), "one-dimensional")
+        backwards = function(z[::-1])
+        assert bits(together[::-1]) == bits(backwards), name
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_rows_are_independent_of_the_company_they_keep(name: str) -> None:
+    """A row among 3000 rows of another kind: same bits as alone, in every function."""
+    rng = generator(f"company {name}")
+    for classes in (2, 10, 33):
+        guests = family(name, 3, classes)
+        company = rng.normal(size=(3000, classes)) * rng.choice([0.1, 1, 100, 1e4], (3000, 1))
+        places = [0, 1234, 2999]
+        company[places] = guests
+        labels = rng.integers(classes, size=3000)
+        for function_name, function in FORWARD.items():
+            assert bits(function(company)[places]) == bits(function(guests)), (function_name, name)
+        loss, gradient = sr.cross_entropy_value_and_grad(company, labels, reduction="none")
+        alone = sr.cross_entropy_value_and_grad(guests, labels[places], reduction="none")
+        assert bits(loss[places]) == bits(alone[0])
+        assert bits(gradient[places]) == bits(alone[1])
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_layout_of_memory_changes_nothing(dtype: type) -> None:
+    """Fortran order, transposes, strides, negative strides, read-only, big-endian, broadcast."""
+    z = (generator("layout").normal(size=(37, 23)) * 9).astype(dtype)
+    padded = np.zeros((74, 69), dtype)
+    padded[::2, ::3] = z
+    read_only = z.copy()
+    read_only.flags.writeable = False
+    unaligned = np.frombuffer(b"x" + z.tobytes(), dtype=np.uint8)[1:].view(dtype).reshape(z.shape)
+    layouts = {
+        "Fortran": np.asfortranarray(z),
+        "strided": padded[::2, ::3],
+        "negative strides": np.ascontiguousarray(z[::-1, ::-1])[::-1, ::-1],
+        "transposed": np.ascontiguousarray(z.T).T,
+        "read-only": read_only,
+        "big-endian": z.astype(np.dtype(dtype).newbyteorder(">")),
+        "little-endian": z.astype(np.dtype(dtype).newbyteorder("<")),
+        "unaligned": unaligned,
+    }
+    labels = np.arange(37) % 23
+    for name, function in FORWARD.items():
+        want = function(z)
+        assert want.dtype == dtype
+        for layout, view in layouts.items():
+            got = function(view)
+            assert got.dtype == dtype and got.dtype.isnative, (name, layout, got.dtype)
+            assert bits(got) == bits(want), (name, layout)
+            along_first = function(view.T, axis=0)
+            along_first = along_first.T if name != "logsumexp" else along_first
+            assert bits(along_first) == bits(want), (name, layout, "axis 0")
+    for reduction in ("none", "mean"):
+        want_loss, want_gradient = sr.cross_entropy_value_and_grad(z, labels, reduction=reduction)
+        for layout, view in layouts.items():
+            loss, gradient = sr.cross_entropy_value_and_grad(view, labels, reduction=reduction)
+            assert bits(loss) == bits(want_loss) and bits(gradient) == bits(want_gradient), layout
+            loss, gradient = sr.cross_entropy_value_and_grad(
+                view.T, labels, axis=0, reduction=reduction
+            )
+            assert bits(loss) == bits(want_loss) and bits(gradient.T) == bits(want_gradient), layout
+    row = np.broadcast_to(z[0], (5, 23))
+    assert bits(sr.softmax(row)) == bits(np.tile(sr.softmax(z[0]), (5, 1)))
+
+
+@given(batches(5))
+def test_axes_agree(z: np.ndarray) -> None:
+    """The same numbers along any axis of three, as a tuple, and as None."""
+    cube = np.stack([z, z[::-1]])  # (2, rows, classes)
+    for name, function in FORWARD.items():
+        want = function(cube)
+        for axis in range(3):
+            moved = np.moveaxis(cube, -1, axis)
+            for spelling in (axis, axis - 3):
+                got = function(moved, axis=spelling)
+                got = got if name == "logsumexp" else np.moveaxis(got, axis, -1)
+                assert bits(got) == bits(want), (name, spelling)
+        flat = function(cube.reshape(-1))
+        assert bits(function(cube, axis=None)) == bits(flat), name
+        assert bits(function(cube, axis=(0, 1, 2))) == bits(flat), name
+        pair = function(cube, axis=(-1, -2))
+        want = function(cube.reshape(2, -1))
+        assert bits(pair) == bits(want), name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@given(z=batches(4))
+def test_short_formats_are_the_rounding_of_the_long_one(dtype: type, z: np.ndarray) -> None:
+    limit = float(np.finfo(dtype).max)
+    short = np.where(np.isinf(z), z, np.clip(z, -limit, limit)).astype(dtype)
+    with np.errstate(over="ignore"):
+        for name, function in FORWARD.items():
+            assert bits(function(short)) == bits(
+                np.asarray(function(short.astype(np.float64))).astype(dtype)
+            ), (name, short)
+
+
+# --------------------------------------------------------------------------------------------------
+# Nothing is written, nothing is shared.
+
+
+def every_call(z: np.ndarray, labels: np.ndarray, targets: np.ndarray) -> dict[str, object]:
+    """Every public function on the same batch."""
+    weight = np.arange(1.0, z.shape[1] + 1)
+    return {
+        **{name: function(z) for name, function in FORWARD.items()},
+        "softmax_jacobian": sr.softmax_jacobian(z),
+        "log_softmax_jacobian": sr.log_softmax_jacobian(z),
+        "softmax_vjp": sr.softmax_vjp(z, targets),
+        "cross_entropy": sr.cross_entropy(z, labels),
+        "cross_entropy_grad": sr.cross_entropy_grad(z, labels),
+        "weighted": sr.cross_entropy_value_and_grad(z, labels, weight=weight, label_smoothing=0.1)[1],
+        "soft_cross_entropy": sr.soft_cross_entropy(z, targets),
+        "soft_cross_entropy_grad": sr.soft_cross_entropy_grad(z, targets),
+    }
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_nothing_is_written_to_the_input(dtype: type) -> None:
+    rng = generator("write-back")
+    z = (rng.normal(size=(50, 7)) * 100).astype(dtype)
+    z[3, 2] = -np.inf
+    labels = rng.integers(7, size=50)
+    targets = rng.random((50, 7)).astype(dtype)
+    targets[z == -np.inf] = 0
+    copies = z.copy(), labels.copy(), targets.copy()
+    results = every_call(z, labels, targets)
+    for before, after in zip(copies, (z, labels, targets), strict=True):
+        assert bits(before) == bits(after)
+    for array in (z, labels, targets):
+        array.flags.writeable = False
+    for name, result in every_call(z, labels, targets).items():
+        assert bits(result) == bits(results[name]), name
+        if isinstance(result, np.ndarray):
+            assert not np.shares_memory(result, z) and not np.shares_memory(result, targets), name
+            assert result.flags.writeable, name
+
+
+def test_results_of_two_calls_share_no_memory() -> None:
+    """A scratch buffer that is kept between calls never leaks out."""
+    z = generator("aliasing").normal(size=(300, 11))
+    labels, targets = np.arange(300) % 11, np.full((300, 11), 1 / 11)
+    first = every_call(z, labels, targets)
+    kept = {name: np.array(result) for name, result in first.items()}
+    second = every_call(-3 * z, labels, targets)
+    for name, result in first.items():
+        assert bits(result) == bits(kept[name]), name
+        if isinstance(result, np.ndarray):
+            assert not np.shares_memory(result, second[name]), name
+
+
+def test_eight_threads_get_the_same_bits() -> None:
+    rng = generator("threads")
+    inputs = [rng.normal(size=(int(n), int(k))) * 50 for n, k in rng.integers(2, 120, (40, 2))]
+
+    def work(z: np.ndarray) -> list[bytes]:
+        labels = np.arange(len(z)) % z.shape[1]
+        targets = np.full(z.shape, 1 / z.shape[1])
+        return [bits(result) for result in every_call(z, labels, targets).values()]
+
+    want = [work(z) for z in inputs]
+    with ThreadPoolExecutor(8) as pool:
+        for got in (list(pool.map(work, inputs)), list(pool.map(work, inputs[::-1]))[::-1]):
+            assert got == want
+
+
+# --------------------------------------------------------------------------------------------------
+# Jacobians.
+
+
+@given(rows(1, 6))
+def test_jacobian_structure(row: list[float]) -> None:
+    z = np.array(row)
+    jacobian = sr.softmax_jacobian(z)
+    assert jacobian.shape == (len(row), len(row))
+    assert bits(jacobian) == bits(jacobian.T.copy()) or np.array_equal(jacobian, jacobian.T), row
+    p, q = sr.softmax(z), sr.softmax_complement(z)
+    for i in range(len(row)):
+        size = total(abs(jacobian[i]))
+        # every component is within 6 ULP (12 u relatively, or 6 least spacings)
+        assert abs(total(jacobian[i])) <= 12 * UNIT * size + 6 * LEAST * len(row), (row, i)
+        assert jacobian[i, i] >= 0
+        assert np.all(np.delete(jacobian[i], i) <= 0)
+        product = Fraction(float(p[i])) * Fraction(float(q[i]))
+        assert ulps(jacobian[i, i], product) <= 12, (row, i)  # 6 of each side
+    log_jacobian = sr.log_softmax_jacobian(z)
+    for j in range(len(row)):
+        assert ulps(log_jacobian[j, j], Fraction(float(q[j]))) <= 6
+        off = np.delete(log_jacobian[:, j], j)
+        assert np.unique(off).size <= 1 and np.all(off <= 0), "a column of -p_j"
+
+
+@given(rows(2, 6), st.data())
+def test_jacobian_times_vector_is_the_vector_jacobian_product(
+    row: list[float], data: st.DataObject
+) -> None:
+    """J g = vjp(g) up to the bound of the latter plus 6 ULP of every term of the former."""
+    g = np.array(data.draw(st.lists(st.floats(-100, 100), min_size=len(row), max_size=len(row))))
+    z = np.array(row)
+    jacobian, product = sr.softmax_jacobian(z), sr.softmax_vjp(z, g)
+    p = sr.softmax(z)
+    size = float(p @ abs(g))
+    for i in range(len(row)):
+        terms = jacobian[i] * g
+        bound = 8 * UNIT * p[i] * (abs(g[i]) + size) + 14 * UNIT * total(abs(terms))
+        # subnormal components: 6 least spacings times |g| for each of them
+        bound = bound * (1 + 1e-9) + 700 * LEAST * (len(row) + 1)
+        assert abs(total(terms) - product[i]) <= bound, (row, g.tolist(), i)
+
+
+@given(rows(2, 6))
+def test_jacobian_is_positive_semidefinite_of_rank_one_less(row: list[float]) -> None:
+    """Eigenvalues in [0, ½] up to what the eigenvalue solver itself loses (K u of the norm)."""
+    jacobian = sr.softmax_jacobian(np.array(row))
+    values = np.linalg.eigvalsh(jacobian)
+    slack = 32 * len(row) * UNIT * max(abs(jacobian).max(), 1e-300)
+    assert values[0] >= -slack and values[-1] <= 0.5 + slack, (row, values)
+    assert abs(values).min() <= slack  # J 1 = 0
+
+
+@given(batches(4))
+def test_batched_jacobians_are_those_of_the_rows(z: np.ndarray) -> None:
+    for function in (sr.softmax_jacobian, sr.log_softmax_jacobian):
+        together = function(z)
+        assert together.shape == (*z.shape, z.shape[1])
+        for i, row in enumerate(z):
+            assert bits(together[i]) == bits(function(row))
+        stacked = function(np.stack([z, z]))
+        assert stacked.shape == (2, *z.shape, z.shape[1])
+        assert bits(stacked[1]) == bits(together)
+
+
+# --------------------------------------------------------------------------------------------------
+# The losses, related to each other.
+
+
+@given(batches(6), st.data())
+def test_relations_between_the_losses(z: np.ndarray, data: st.DataObject) -> None:
+    classes = z.shape[1]
+    labels = np.array([data.draw(st.integers(0, classes - 1)) for _ in z])
+    each, gradient = sr.cross_entropy_value_and_grad(z, labels, reduction="none")
+    # one pass or two: the same bits
+    for reduction in ("none", "sum", "mean"):
+        loss, g = sr.cross_entropy_value_and_grad(z, labels, reduction=reduction)
+        assert bits(loss) == bits(sr.cross_entropy(z, labels, reduction=reduction))
+        assert bits(g) == bits(sr.cross_entropy_grad(z, labels, reduction=reduction))
+    # sum = N · mean, and both are the sum of the rows (6 ULP: 3 of each side)
+    summed, mean = (sr.cross_entropy(z, labels, reduction=r) for r in ("sum", "mean"))
+    if math.isfinite(summed):
+        for value, want in ((mean * len(z), summed), (summed, total(each))):
+            assert value == want or ulps(value, Fraction(float(want))) <= 6 + len(z) / 2
+    # the gradient of the sum is that of the rows
+    assert bits(sr.cross_entropy_grad(z, labels, reduction="sum")) == bits(gradient)
+    # smoothing 0 and equal weights change nothing (equal weights up to the extra roundings)
+    assert bits(sr.cross_entropy(z, labels, label_smoothing=0.0)) == bits(mean)
+    weighted = sr.cross_entropy(z, labels, weight=np.full(classes, 2.0))
+    assert weighted == mean or ulps(weighted, Fraction(float(mean))) <= 6 or not math.isfinite(mean)
+
+
+@given(batches(5), st.data())
+def test_one_hot_targets_are_labels(z: np.ndarray, data: st.DataObject) -> None:
+    labels = np.array([data.draw(st.integers(0, z.shape[1] - 1)) for _ in z])
+    one_hot = np.eye(z.shape[1])[labels]
+    for reduction in ("none", "sum", "mean"):
+        hard = sr.cross_entropy(z, labels, reduction=reduction)
+        soft = sr.soft_cross_entropy(z, one_hot, reduction=reduction)
+        for a, b in zip(np.atleast_1d(soft), np.atleast_1d(hard), strict=True):
+            assert a == b or ulps(a, Fraction(float(b))) <= 6, (reduction, z.tolist(), labels)
+        hard = sr.cross_entropy_grad(z, labels, reduction=reduction)
+        soft = sr.soft_cross_entropy_grad(z, one_hot, reduction=reduction)
+        divisor = len(z) if reduction == "mean" else 1
+        assert np.all(abs(hard - soft) <= (8 * UNIT + 6 * UNIT) / divisor + 4 * LEAST)
+
+
+@given(batches(5, masks=False))
+def test_smoothing_one_is_the_uniform_target(z: np.ndarray) -> None:
+    classes = z.shape[1]
+    labels = np.zeros(len(z), int)
+    smooth = sr.cross_entropy(z, labels, label_smoothing=1.0, reduction="none")
+    uniform = sr.soft_cross_entropy(z, np.full(z.shape, 1 / classes), reduction="none")
+    for a, b in zip(smooth, uniform, strict=True):
+        # 1/K is rounded once: 8 u and that one
+        assert a == b or ulps(a, Fraction(float(b))) <= 12, (z.tolist(), a, b)
+
+
+@given(batches(6), st.data())
+def test_ignoring_a_row_is_deleting_it(z: np.ndarray, data: st.DataObject) -> None:
+    labels = np.array([data.draw(st.integers(0, z.shape[1] - 1)) for _ in z])
+    ignored = np.array([data.draw(st.booleans()) for _ in z])
+    marked = np.where(ignored, -100, labels)
+    poisoned = z.copy()
+    poisoned[ignored] = np.nan  # not even a NaN of an ignored row is seen
+    for reduction in ("none", "sum", "mean"):
+        if reduction == "mean" and ignored.all():
+            continue
+        loss, gradient = sr.cross_entropy_value_and_grad(
+            poisoned, marked, ignore_index=-100, reduction=reduction
+        )
+        want_loss, want_gradient = sr.cross_entropy_value_and_grad(
+            z[~ignored], labels[~ignored], reduction=reduction
+        )
+        assert np.all(gradient[ignored] == 0)
+        assert bits(gradient[~ignored]) == bits(want_gradient)
+        if reduction == "none":
+            assert np.all(loss[ignored] == 0)
+            assert bits(loss[~ignored]) == bits(want_loss)
+        else:
+            # the order of a sum may differ
+            assert loss == want_loss or ulps(loss, Fraction(float(want_loss))) <= 3
