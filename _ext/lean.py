@@ -74,6 +74,14 @@ def share_scripts(app: Sphinx, doctree: nodes.document) -> None:
     app.env.metadata[app.env.docname]["elements"] = sorted(elements)
 
 
+def keep_columns(app: Sphinx, doctree: nodes.document) -> None:
+    """Mark printed tables, whose lines must not be wrapped: several lines with wide gaps inside."""
+    for node in doctree.findall(nodes.literal_block):
+        gaps = [line for line in node.astext().splitlines() if re.search(r"\S {2,}\S", line)]
+        if "output" in node["classes"] and len(gaps) > 2:
+            node["classes"].append("columns")
+
+
 def visit_image(self: Any, node: nodes.image) -> None:
     """Write an image as Sphinx does, with its size and, after the first of a page, lazily."""
     path = Path(self.builder.srcdir) / node["uri"]
@@ -129,12 +137,12 @@ def write_icons(app: Sphinx, exception: Exception | None) -> None:
     css = (THEME / STYLES).read_text(encoding="utf-8")
     pages = "".join(page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html"))
     names = set(re.findall(r"\bfa-[\w-]+", pages))
-    used = set(re.findall(r'--pst-icon-[\w-]+:"\\(\w+)"', css))
+    used = {ord(character) for character in css if "\ue000" <= character <= "\uf8ff"}
 
     def keep(rule: re.Match[str]) -> str:
         if names.isdisjoint(re.findall(r"fa-[\w-]+", rule[1])):
             return ""
-        used.add(rule[2])
+        used.add(int(rule[2], 16))
         return rule[0]
 
     css = re.sub(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\(\w+)"\}', keep, css)
@@ -142,7 +150,7 @@ def write_icons(app: Sphinx, exception: Exception | None) -> None:
     options = subset.Options(flavor="woff2")
     font = subset.load_font(str(THEME / ICONS), options)
     subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes=[int(code, 16) for code in used])
+    subsetter.populate(unicodes=used)
     subsetter.subset(font)
     subset.save_font(font, str(Path(app.outdir) / "_static" / ICONS), options)
 
@@ -154,6 +162,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(nodes.image, override=True, html=(visit_image, depart_image))
     app.connect("config-inited", add_figures)
     app.connect("doctree-read", share_scripts)
+    app.connect("doctree-read", keep_columns)
     app.connect("html-page-context", prepare_page, priority=900)
     app.connect("build-finished", write_icons)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -31,6 +31,12 @@ from sphinx.util.math import get_node_equation_number
 
 logger = logging.getLogger(__name__)
 FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+# A function's name and its argument: TeX sets a thin space between, browsers do not.
+APPLICATION = re.compile(
+    r'(<mo>&#8289;</mo></mrow>'
+    r'|<(munder|msub|msup)><mi mathvariant="normal">[a-z ]{2,}</mi>(?:(?!<\2>).)*?</\2>)'
+    r"(?=<m(?!o\b))"
+)
 ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}(?:(?!\\begin\{).)*?\\end\{\1\}", re.DOTALL)
 
 
@@ -67,6 +73,7 @@ def convert(formulas: list[tuple[str, bool]]) -> list[str | None]:
         blocks.append({"t": "RawBlock", "c": ["html", "<!--next-->"]})
     document = {"pandoc-api-version": api_version(), "meta": {}, "blocks": blocks}
     html = pandoc(json.dumps(document), "--from=json", "--to=html", "--mathml")
+    html = APPLICATION.sub(r'\1<mspace width="0.167em"></mspace>', html)
     parts = [part.strip() for part in html.split("<!--next-->")][:-1]
     return [part if part.startswith("<math") else None for part in parts]
 
