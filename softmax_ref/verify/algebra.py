@@ -357,8 +357,8 @@ def _tex(node: ast.expr) -> tuple[str, int]:
             if _is_open(left):
                 a = _brackets(a)
             dot = b[0].isdigit() or (b.startswith(r"\frac") and a.endswith("}"))
-            return f"{a} \\cdot {b}" if dot else f"{a} {b}", \
-                _SUM if a.startswith("-") else _PRODUCT
+            between = r" \cdot " if dot else r" \, " if _is_open(right) else " "
+            return a + between + b, _SUM if a.startswith("-") else _PRODUCT
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             return rf"\frac{{{_tex(left)[0]}}}{{{_tex(right)[0]}}}", _POWER
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
