@@ -4,6 +4,10 @@
 
 executes the notebooks of the book (or those named) and stores what they show.  Nothing is written
 when a cell raises.
+
+    python -m tests.book.notebooks html
+
+fails unless the built book holds every page of its table of contents.
 """
 
 import copy
@@ -60,7 +64,7 @@ def read(path):
 
 
 def code_cells(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [cell for cell in notebook["cells"] if cell.cell_type == "code"]
 
 
 def title(cell):
@@ -224,7 +228,19 @@ def without_code(markdown):
     return re.sub(r"<?https?://[^\s>)]*>?", "", text)
 
 
+def require_html(root=ROOT):
+    """Fail unless every page of `_toc.yml` was built."""
+    built = root / "_build" / "html"
+    names = [path.relative_to(root).with_suffix(".html") for path in pages(root)]
+    missing = [str(name) for name in names if not (built / name).is_file()]
+    if missing:
+        sys.exit(f"The build left out {', '.join(missing)}.")
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] != ["run"]:
+    if sys.argv[1:2] == ["run"]:
+        run(sys.argv[2:])
+    elif sys.argv[1:] == ["html"]:
+        require_html()
+    else:
         sys.exit(__doc__)
-    run(sys.argv[2:])

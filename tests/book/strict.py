@@ -157,8 +157,9 @@ def _picture_difference(old, new):
     if not far.any():
         return None
     row, column = np.argwhere(far)[0]
+    stored, now = (tuple(picture[row, column].tolist()) for picture in (old, new))
     return (
         f": {far.sum()} pixels of the figure changed, by up to {distance.max()} of 255; "
         f"the first at x = {column}, y = {row}\n"
-        f"  stored: {tuple(old[row, column].tolist())}\n  now:    {tuple(new[row, column].tolist())}"
+        f"  stored: {stored}\n  now:    {now}"
     )
