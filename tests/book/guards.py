@@ -168,7 +168,8 @@ def unique_labels(root):
 def resolved_references(root):
     """Every reference and citation leads somewhere."""
     labels = {label for path in nb.pages(root) for _, label, _ in _labels(path)}
-    files = {path.relative_to(root).with_suffix("").as_posix() for path in nb.pages(root)}
+    labels |= {f"check-{name}" for name in (*labels, *claims.load(root / "claims.toml")[1])}
+    files = {path.resolve().with_suffix("") for path in nb.pages(root)}
     bibliography = root / "references.bib"
     keys = set(re.findall(r"^@\w+\{\s*([^,\s]+)", bibliography.read_text(encoding="utf-8"), re.M)
                if bibliography.exists() else ())
@@ -185,10 +186,11 @@ def resolved_references(root):
             for target in re.findall(r"\]\(#([\w:-]+)\)", text):
                 if target not in labels:
                     yield f"{where}: link to #{target} leads nowhere; mend or define it"
-            for target in re.findall(r"\{doc\}`(?:[^<`]*<)?([^>`]*)", text):
-                found = (path.parent / target).resolve()
-                if not any((root / file).resolve() == found for file in files):
-                    yield f"{where}: {{doc}} leads to {target!r}, which is not a page of _toc.yml"
+            links = re.findall(r"\{doc\}`(?:[^<`]*<)?([^>`]*)", text)
+            links += re.findall(r"\]\((?!\w+:)([^)#\s]+)(?:\.md|\.ipynb)(?:#[^)]*)?\)", text)
+            for link in links:
+                if (path.parent / link).resolve() not in files:
+                    yield f"{where}: the link to {link!r} leads to no page of _toc.yml; mend it"
 
 
 def tied_equations(root):

@@ -12,6 +12,7 @@ user's settings of IPython and Matplotlib.
 
 import base64
 import io
+import re
 
 import nbformat
 import nbval.plugin as nbval
@@ -67,14 +68,15 @@ class StrictCell(nbval.IPyNbCell):
     def runtest(self):
         if self.parent.broken:
             pytest.skip(f"code cell {self.parent.broken} before it raised")
-        if self.cell.execution_count is None:
-            self.raise_cell_error("was never executed")
+        stored_count, self.cell.execution_count = self.cell.execution_count, self.cell_num
         try:
             super().runtest()
         except nbval.NbCellError as error:
             if str(error) != "Cell outputs differ":
                 self.parent.broken = self.cell_num
             raise
+        if stored_count is None:  # nbval would not compare such a cell
+            self.raise_cell_error("was never executed")
 
     def compare_outputs(self, test, ref, skip_compare=None):
         difference = first_difference(ref, test)
@@ -89,10 +91,13 @@ class StrictCell(nbval.IPyNbCell):
         if not isinstance(error, nbval.NbCellError):
             return super().repr_failure(excinfo)
         name = self.path.stem
+        details = re.sub(r"\x1b\[[\d;]*m", "", error.inner_traceback or "").strip().splitlines()
+        if details and self.parent.broken == self.cell_num:
+            details = [details[-1], "", *details]  # the exception itself, then how it came about
         return "\n".join([
             f"{self.path.name}, code cell {self.cell_num}:  {title(self.cell)}",
             f"  {error}",
-            *("  " + line for line in (error.inner_traceback or "").strip().splitlines()),
+            *("  " + line for line in details),
             f"  check this notebook again:  make verify NOTEBOOKS={name}",
             f"  take over what it shows now: make run NOTEBOOKS={name}",
         ])
