@@ -10,6 +10,9 @@ hooks (its scripts come from the templates in ``_templates``):
 - every page has a description, taken from its first paragraph;
 - an interactive figure's script, which a notebook carries within its output, is one shared file;
 - the icon font holds the icons that occur.
+
+It also mends two habits of incremental builds: a change to the book's own configuration, extension
+or assets rebuilds every page, and a build that had warnings is not taken for a clean one next time.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from docutils import nodes
 from fontTools import subset
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.images import get_image_size
 
@@ -113,10 +117,12 @@ def describe(doctree: nodes.document | None, title: str) -> str:
 def prepare_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any],
                  doctree: nodes.document | None) -> None:
     """Choose the scripts of a page and describe it."""
-    context["script_files"] = [script for script in context["script_files"] if script.filename]
-    if pagename != "search":  # whose own scripts expect the others before them
-        for script in context["script_files"]:
-            script.attributes.setdefault("defer", "defer")
+    # The search page's own scripts expect the others before them.
+    late = {} if pagename == "search" else {"defer": "defer"}
+    context["script_files"] = [
+        type(script)(script.filename, priority=script.priority, **script.attributes, **late)
+        for script in context["script_files"] if script.filename
+    ]
     context["elements"] = app.env.metadata.get(pagename, {}).get("elements", ())
     if 'name="description"' not in context.get("metatags", ""):
         title = context.get("pagetitle") or context.get("title") or app.config.html_title
@@ -124,6 +130,24 @@ def prepare_page(app: Sphinx, pagename: str, templatename: str, context: dict[st
         context["metatags"] = (context.get("metatags") or "") + (
             f'<meta name="description" content="{description}" />'
         )
+
+
+def rebuild_all(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str],
+                removed: set[str]) -> set[str]:
+    """Every page, when what stands beside the pages is newer than at the last build."""
+    own = [Path(app.confdir) / name for name in ("_config.yml", "_toc.yml", "references.bib")]
+    for folder in (*(ROOT / name for name in ("_ext", "_static", "_templates")), FIGURES):
+        own += [path for path in folder.rglob("*.*") if path.suffix != ".pyc"]
+    newest = max(path.stat().st_mtime for path in own)
+    unchanged = newest == getattr(env, "newest_asset", None)
+    env.newest_asset = newest  # type: ignore[attr-defined]
+    return set() if unchanged else env.found_docs - added
+
+
+def forget_failure(app: Sphinx, exception: Exception | None) -> None:
+    """Forget what was read in a build that had warnings, so that the next build has them again."""
+    if app._warncount:
+        (Path(app.doctreedir) / "environment.pickle").unlink(missing_ok=True)
 
 
 def add_figures(app: Sphinx, config: Config) -> None:
@@ -161,8 +185,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_post_transform(FoldDropdowns)
     app.add_node(nodes.image, override=True, html=(visit_image, depart_image))
     app.connect("config-inited", add_figures)
+    app.connect("env-get-outdated", rebuild_all)
     app.connect("doctree-read", share_scripts)
     app.connect("doctree-read", keep_columns)
     app.connect("html-page-context", prepare_page, priority=900)
     app.connect("build-finished", write_icons)
+    app.connect("build-finished", forget_failure)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

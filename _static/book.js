@@ -5,5 +5,5 @@ const reveal = () => {
     for (let at = found.closest("details"); at; at = at.parentElement.closest("details"))
       at.open = true;
 };
-addEventListener("load", reveal);
+addEventListener("load", () => setTimeout(reveal, 20)); // Sphinx marks the terms in the meantime
 addEventListener("hashchange", reveal);
