@@ -220,7 +220,7 @@ def log_softmax(row: Iterable[float]) -> list[float]:
         return [math.nan] * len(logits)
     r = _Row(logits)
     return [
-        -r.plus_log_sum(-r.shifts[i]) if i in r.shifts else -math.inf for i in range(len(logits))
+        -r.plus_log_sum(r.shifts[i].copy_negate()) if i in r.shifts else -math.inf for i in range(len(logits))
     ]
 
 
@@ -270,7 +270,7 @@ def cross_entropy(row: Iterable[float], label: int) -> float:
     if _undefined(logits):
         return math.nan
     r = _Row(logits)
-    return r.plus_log_sum(-r.shifts[y]) if y in r.shifts else math.inf
+    return r.plus_log_sum(r.shifts[y].copy_negate()) if y in r.shifts else math.inf
 
 
 def cross_entropy_grad(row: Iterable[float], label: int) -> list[float]:

@@ -7,58 +7,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _kernel, exact
-from ._kernel import Axis
+from . import exact
+from ._kernel import Axis, Rows, rounded
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmax_complement"]
 
 
-def _elementwise(z: ArrayLike, axis: Axis, formula: Any) -> Any:
-    array = _kernel.real_array(z, "z")
-    rows, restore = _kernel.as_rows(array, axis)
-    with np.errstate(all="ignore"):
-        out = formula(_kernel.shifted(rows))
-    out = restore(out).reshape(array.shape)
-    return _kernel.finished(out, array.dtype, array.ndim)
-
-
+@np.errstate(all="ignore")
 def softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     """exp(z) / Σ exp(z) along axis."""
-    return _elementwise(z, axis, lambda s: s.e / (1 + s.rest))
+    rows = Rows(z, axis)
+    out = np.empty(rows.sizes, rows.dtype)
+    for block in rows.blocks():
+        block.write(out, np.divide, block.e, block.total)
+    return rows.from_cube(out)
 
 
+@np.errstate(all="ignore")
 def log_softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     """z - log Σ exp(z) along axis."""
-    return _elementwise(z, axis, lambda s: s.high - (np.log1p(s.rest) - s.low))
+    rows = Rows(z, axis)
+    out = np.empty(rows.sizes, rows.dtype)
+    for block in rows.blocks():
+        log_sum = block.log_sum
+        block.write(out, np.subtract, np.subtract(block.z, block.maximum, out=block.e), log_sum)
+    return rows.from_cube(out)
 
 
-def complement(s: _kernel.Shifted) -> Any:
-    q = (1 + (s.rest - s.e)) / (1 + s.rest)
-    if q.shape[1]:
-        np.put_along_axis(q, s.pivot, s.rest / (1 + s.rest), axis=1)
-    return q
-
-
+@np.errstate(all="ignore")
 def softmax_complement(z: ArrayLike, axis: Axis = -1) -> Any:
     """1 - softmax(z) along axis, without cancellation."""
-    return _elementwise(z, axis, complement)
+    rows = Rows(z, axis)
+    out = np.empty(rows.sizes, rows.dtype)
+    for block in rows.blocks():
+        block.write(out, np.divide, block.complement(block.z, block.e), block.total)
+    return rows.from_cube(out)
 
 
+@np.errstate(all="ignore")
 def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     """log Σ exp(z) along axis."""
-    array = _kernel.real_array(z, "z")
-    rows, _ = _kernel.as_rows(array, axis)
-    s = _kernel.shifted(rows)
-    with np.errstate(all="ignore"):
-        log_sum = np.log1p(s.rest)
-        out = s.maximum + log_sum
-        out[np.isinf(s.maximum)] = s.maximum[np.isinf(s.maximum)]
-        cancelled = np.flatnonzero(log_sum > 1.5 * np.abs(out))
-    for row in cancelled:
-        out[row] = exact.logsumexp(rows[row].tolist())
-    shape = array.shape or (1,)
-    axes = _kernel.normal_axes(axis, len(shape))
-    kept = [1 if a in axes else n for a, n in enumerate(shape)]
-    if not keepdims or not array.ndim:
-        kept = [n for a, n in enumerate(shape) if a not in axes]
-    return _kernel.finished(out.reshape(kept), array.dtype, len(kept))
+    rows = Rows(z, axis)
+    before, classes, after = rows.sizes
+    out = np.full((before, after), -np.inf)
+    for block in rows.blocks():
+        m = block.maximum
+        value = np.where(np.isinf(m), m, m + block.log_sum)
+        for row in np.flatnonzero(block.log_sum > 1.5 * np.abs(value)):
+            value.flat[row] = exact.logsumexp(block._take(block.z, [row]).ravel().tolist())
+        target = out[block.rows]
+        target[...] = value.reshape(target.shape)
+    shape = rows.kept
+    if keepdims:
+        shape = tuple(1 if a in rows.axes else n for a, n in enumerate(rows.shape))
+    return rounded(out.reshape(shape), rows.dtype)
