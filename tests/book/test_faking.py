@@ -24,8 +24,8 @@ from tests.book.notebooks import ROOT, code_cells, notebooks, read
 def report(fake, failures):
     """Print one readable line about each cell that noticed."""
     for cell, text in failures.items():
-        lines = [line.strip() for line in text.strip().splitlines()]
-        print(f"{fake} → code cell {cell}: {' '.join(lines[1:5])[:200]}".rstrip())
+        lines = [line.strip() for line in text.partition("check this notebook")[0].splitlines()]
+        print(f"{fake} → code cell {cell}: {' '.join(lines[2:7]).strip()[:240]}")
 
 
 def change_digit(output):
@@ -105,7 +105,7 @@ def test_changed_figures(copy):
 
 
 FAKES = {"missing": "not stored", "added": "missing", "null": "never executed",
-         "before": "output 1 was display_data"}
+         "before": "output 1 held text/latex"}
 
 
 def test_outputs_missing_added_or_never_made(copy):
@@ -139,7 +139,7 @@ def first_code(notebook, pattern):
                 if re.search(pattern, cell.source))
 
 
-def spoil_code(copy, pattern, replacement):
+def spoil_code(copy, fake, pattern, replacement):
     """Change the source of the first cell that holds `pattern`; that cell must be noticed."""
     spoiled = []
 
@@ -150,21 +150,22 @@ def spoil_code(copy, pattern, replacement):
 
     copy.rewrite(spoil)
     failures = copy.strict_run("-x")
+    report(fake, failures)
     assert list(failures) == spoiled
     return failures[spoiled[0]]
 
 
 def test_broken_derivation_step(copy):
     # The first step of a derivation: its formula plus one seventh.
-    text = spoil_code(copy, r'(Derivation\([^"]*"eq-[^"]+",\s*"[^"]+",\s*\(\s*r?")([^"]+)"',
-                      r'\1(\2) + 1/7"')
-    report("a wrong step", {0: text})
+    text = spoil_code(
+        copy, "a wrong step",
+        r'(Derivation\([^"]*"eq-[^"]+",\s*"[^"]+",\s*\(\s*r?")([^"]+)"', r'\1(\2) + 1/7"')
     assert "DerivationError" in text and "step 1" in text and "they differ at" in text
 
 
 def test_reversed_check(copy):
-    text = spoil_code(copy, r'(settle\(\s*"[^"]+",\s*(?:holds|corrected)=)', r"\1False and ")
-    report("a check that fails", {0: text})
+    text = spoil_code(copy, "a check that fails",
+                      r'(settle\(\s*"[^"]+",\s*(?:holds|corrected)=)', r"\1False and ")
     assert "ClaimError" in text
 
 
@@ -236,7 +237,7 @@ def test_broken_package(tmp_path, mistake):
     )
     found = re.findall(r"^FAILED (.*)", result.stdout, flags=re.M)
     assert result.returncode == 1 and found, result.stdout + result.stderr
-    print(f"{function}: {mistake} → {found[0][:160]}")
+    print(f"{function}: {mistake} → {found[0].split('tests/package/')[-1]}")
 
 
 def break_package(root, mistake):
