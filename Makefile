@@ -9,6 +9,9 @@ VENV := .venv
 SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PYTHON := $(VENV)/$(SCRIPTS)/python
 JOBS ?= logical
+export JOBS
+# The output is UTF-8 on every system.
+export PYTHONUTF8 := 1
 PORT ?= 8000
 
 # Chapters that `make run` and `make verify` are to take, by name; all of the book when empty.
@@ -59,7 +62,7 @@ serve: book ## show the book at a local address: make serve [PORT=8000]
 	@$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html >/dev/null 2>&1
 
 test-faking: $(VENV)/installed ## spoil copies of the notebooks and the package; each must be noticed
-	$(call stage,test-faking,$(PYTHON) -m pytest -q -rA tests/book/test_faking.py)
+	$(call stage,test-faking,$(PYTHON) -m pytest -q -rA -n $(JOBS) tests/book/test_faking.py)
 
 lint: $(VENV)/installed ## check style (ruff) and types (mypy)
 	@$(PYTHON) -m ruff check .
