@@ -64,6 +64,18 @@ serve: book ## show the book at a local address: make serve [PORT=8000]
 test-faking: $(VENV)/installed ## spoil copies of the notebooks and the package; each must be noticed
 	$(call stage,test-faking,$(PYTHON) -m pytest -q -rA -n $(JOBS) tests/book/test_faking.py)
 
+bench: $(VENV)/installed ## measure speed against other implementations, accuracy beside it
+	@$(PYTHON) -m benchmarks
+
+stress: $(VENV)/installed ## judge the package on a million hard inputs a function
+	@$(PYTHON) -m benchmarks.stress
+
+audit: book ## Lighthouse and axe on every page (fetches both with npm, needs Node.js and Chromium)
+	@$(PYTHON) -m tests.book.audit
+
+screenshots: book ## take the two screenshots of the README (needs Chromium)
+	@$(PYTHON) -m tests.book.browser screenshots
+
 lint: $(VENV)/installed ## check style (ruff) and types (mypy)
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy

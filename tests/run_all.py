@@ -27,7 +27,9 @@ def stages():
         *(path.relative_to(ROOT) for path in notebooks()),
     )
     yield "build", [os.environ.get("MAKE", "make"), "_build/html/.built"]
-    yield "book tests", pytest("tests/book", "--ignore", "tests/book/test_faking.py")
+    yield "book tests", pytest(
+        "tests/book", "--ignore", "tests/book/test_faking.py", *PARALLEL, "--dist", "loadfile"
+    )
     yield "ruff", [sys.executable, "-m", "ruff", "check", "."]
     yield "mypy", [sys.executable, "-m", "mypy"]
 
