@@ -229,28 +229,37 @@ class Block:
         return self.high + self.low
 
     @cached_property
-    def rest(self) -> Array:
-        """S without the pivot's term, to full relative accuracy.
+    def without_pivot(self) -> tuple[Array, Array]:
+        """``rest``, S without the pivot's term, and rest / top, to full relative accuracy.
 
         (high - top) + low is off by at most K²·2⁻⁹³ of top (single: K·2⁻⁵²).  Rows where that
         could matter, the confident ones, are summed again with the pivot at 0.
         """
         rest = (self.high - self.top) + self.low
+        ratio = rest / self.top
         classes = self.z.shape[self.axis]
         limit = classes * 2.0**-23 if self.single else classes**2 * 2.0**-40
-        confident = np.flatnonzero(rest < self.top * limit)
+        confident = np.flatnonzero(ratio < limit)
         if confident.size:
-            e, z = self._take(self.e, confident), self._take(self.z, confident)
-            e[z == self._take(self.maximum, confident)] = 0.0  # one entry: a tie is not confident
-            high, low = self._sum(e, np.maximum.reduce(e, axis=self.axis, keepdims=True))
+            z, m = self._take(self.z, confident), self._take(self.maximum, confident)
+            e, top = self._take(self.e, confident), self._take(self.top, confident)
             at = (slice(None), confident) if self.class_major else confident
-            rest[at] = high + low
-        return rest
+            pivot = z == m  # one entry a row: a tie is not confident
+            rest[at] = part = self._rest_of(e, pivot)
+            # Shifted by m the pivot is exactly 1, which spares log_sum the rounding of top
+            direct = self._rest_of(exp_minus(z, m), pivot)
+            ratio[at] = np.where(direct > TINY, direct, part / top)
+        return rest, ratio
+
+    def _rest_of(self, e: Array, pivot: Array) -> Array:
+        e[pivot] = 0.0
+        high, low = self._sum(e, np.maximum.reduce(e, axis=self.axis, keepdims=True))
+        return high + low
 
     @cached_property
     def log_sum(self) -> Array:
         """log(S / top) = log Σ exp(z - m)."""
-        return np.log1p(self.rest / self.top)
+        return np.log1p(self.without_pivot[1])
 
     def row(self, values: Array) -> Array:
         """One number a row, so shaped that it broadcasts against the block."""
@@ -279,12 +288,14 @@ class Block:
 
     def complement(self, z: Array, e: Array) -> Array:
         """S - e for entries of the rows: the sum of all others, without cancellation."""
-        return np.where(z == self.maximum, self.rest, (self.high - e) + self.low)
+        return np.where(z == self.maximum, self.without_pivot[0], (self.high - e) + self.low)
 
-    @property
-    def log_probabilities(self) -> Array:
-        """(z - m) - log Σ exp(z - m): two terms ≤ 0, no cancellation."""
-        return np.subtract(self.z, self.maximum) - self.log_sum
+    def log_probabilities(self, scale: float) -> Array:
+        """((z - m) - log Σ exp(z - m))·scale: two terms ≤ 0, no cancellation.
+
+        With scale 1/2 nothing overflows.
+        """
+        return (self.z * scale - self.maximum * scale) - self.log_sum * scale
 
     @property
     def first(self) -> bool:
@@ -396,7 +407,7 @@ def _sums_of_chunks(load: list[Callable[[], Block]], classes: int) -> dict[str, 
     total = top + rest
     back = total - top
     return {
-        "maximum": m, "shift": c, "top": top, "rest": rest, "high": total,
+        "maximum": m, "shift": c, "top": top, "without_pivot": (rest, rest / top), "high": total,
         "low": (top - (total - back)) + (rest - back),
     }
 

@@ -130,7 +130,7 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
 
     Notes
     -----
-    A difference, so no relative promise: the error of component i is at most
+    A difference, so no promise in ULP: the error of component i is at most
     8·2⁻⁵³·p_i·(\|g_i\| + Σ_j p_j \|g_j\|), also with g replaced by g - g_k for the largest p_k:
     a part common to all g_i does no harm.  Where p_i is 0 (a mask), the result is 0.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -40,21 +41,22 @@ class Losses:
                 )
             self.divisor = float(weight)
 
-    def add(self, block: Block, loss: Array) -> None:
+    def add(self, block: Block, loss_times: Callable[[float], Array]) -> None:
+        """Take the losses of a block, given as a function of a factor to multiply them by."""
         if not block.first:
             return
+        loss = loss_times(1.0)
         if self.reduction == "none":
             target = self.each[block.rows]
             target[...] = loss.reshape(target.shape)
             return
-        loss = loss.ravel()
-        bound = loss.max()
-        if not np.isfinite(bound):
-            self.parts.append(float(bound))
-        elif bound > HUGE:
-            self.averages.append(float(row_sums(loss / self.divisor, 0)[0]))
-        else:  # as a pair, so that a mean of millions is as accurate as each of them
+        bound = np.max(loss)
+        if bound <= HUGE:  # as a pair, so that a mean of millions is as accurate as each of them
+            loss = loss.ravel()
             self.parts += [float(part[0]) for part in pair_sum(loss, bound, 0, loss.size)]
+        else:
+            averages = loss_times(1.0 / self.divisor).ravel()
+            self.averages.append(float(row_sums(averages, 0)[0]))
 
     def result(self) -> Any:
         if self.reduction == "none":
@@ -90,7 +92,7 @@ class HardLabels:
 
     def _checked_labels(self, labels: ArrayLike) -> Array:
         if isinstance(labels, np.ma.MaskedArray):
-            raise TypeError("labels must not be a masked array: use ignore_index instead")
+            raise TypeError("labels must be plain integers, got a masked array: use ignore_index")
         y = np.asarray(labels)
         if y.dtype.kind not in "iu":
             raise TypeError(f"labels must have an integer dtype, got {y.dtype}")
@@ -132,15 +134,19 @@ class HardLabels:
             yield block, y, weight, ignored
 
     def loss(
-        self, block: Block, y: Array, weight: Array | None, ignored: Array | None
+        self, block: Block, y: Array, weight: Array | None, ignored: Array | None, scale: float
     ) -> Array:
-        """log_sum + (m - z_y) of each row: both terms ≥ 0, no cancellation."""
-        loss = block.log_sum + (block.maximum - block.pick(self.rows.cube, y))
+        """(log_sum + (m - z_y))·scale of each row: both terms ≥ 0, no cancellation."""
+        z_y, m = block.pick(self.rows.cube, y), block.maximum
+        if scale == 1.0:
+            loss = block.log_sum + (m - z_y)
+        else:  # where the loss is so large that its scale must come before its difference
+            loss = block.log_sum * scale + (m * scale - z_y * scale)
         if weight is not None:
             loss = product(weight, loss)
         if self.smoothing:
-            share = self.smoothing / self.rows.classes * self.class_weights(block)
-            spread = row_sums(product(share, -block.log_probabilities), block.axis)
+            share = 2.0 * self.smoothing / self.rows.classes * self.class_weights(block)
+            spread = row_sums(product(share, -block.log_probabilities(scale / 2.0)), block.axis)
             loss = product(np.asarray(1.0 - self.smoothing), loss) + spread
         return loss if ignored is None else np.where(ignored, 0.0, loss)
 
@@ -252,7 +258,7 @@ def cross_entropy(
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
     for block, *about in hard.blocks():
-        hard.losses.add(block, hard.loss(block, *about))
+        hard.losses.add(block, partial(hard.loss, block, *about))
     return hard.losses.result()
 
 
@@ -272,9 +278,9 @@ class SoftTargets:
         for block in self.rows.blocks(whole=True):
             yield block, block.load(self.targets)
 
-    def loss(self, block: Block, t: Array) -> Array:
-        """Σ t·(-log p) of each row: all terms ≥ 0, no cancellation."""
-        return row_sums(product(t, -block.log_probabilities), block.axis)
+    def loss(self, block: Block, t: Array, scale: float) -> Array:
+        """Σ t·(-log p)·scale of each row: all terms ≥ 0, no cancellation."""
+        return 2.0 * row_sums(product(t, -block.log_probabilities(scale / 2.0)), block.axis)
 
 
 @np.errstate(all="ignore")
@@ -315,5 +321,5 @@ def soft_cross_entropy(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     for block, t in soft.blocks():
-        soft.losses.add(block, soft.loss(block, t))
+        soft.losses.add(block, partial(soft.loss, block, t))
     return soft.losses.result()
