@@ -1,4 +1,4 @@
-"""Settings of the package tests: warnings are errors, and random examples are the same every time."""
+"""Settings of the package tests: warnings are errors, examples are the same every time."""
 
 from __future__ import annotations
 

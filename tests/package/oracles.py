@@ -2,7 +2,7 @@
 
 The definitions themselves are evaluated here in mpmath, without any rearrangement against
 cancellation.  Precision takes the place of cleverness: 400 bits, plus as many bits as the largest
-finite gap of the row can cancel.  Nothing here shares an idea (let alone code) with ``softmax_ref``.
+finite gap of the row can cancel.  Nothing here shares an idea, or code, with ``softmax_ref``.
 
 Equal logits are counted, not repeated, so that a row of a million logits with a few hundred
 distinct values costs a few hundred exponentials.
@@ -24,8 +24,8 @@ from mpmath import mpf
 NEGATIVE_INFINITY = -math.inf
 
 # Gaps beyond this one are cut: e^-2000 is about 2^-2885, and a quarter of the least positive double
-# is 2^-1076, so what is cut cannot change a result that is rounded to any NumPy format.  The sign of
-# the tiny term (the sticky bit of a rounding) is kept.
+# is 2^-1076, so what is cut cannot change a result that is rounded to any NumPy format.  The sign
+# of the tiny term (the sticky bit of a rounding) is kept.
 LARGEST_GAP = 2000
 BITS_PER_NAT = 1.4427
 BASE_BITS = 400
@@ -66,7 +66,9 @@ def fraction(value: mpf | float | Fraction | int) -> Fraction:
     if isinstance(value, mpf):
         sign, mantissa, exponent, _ = value._mpf_
         mantissa = -mantissa if sign else mantissa
-        return Fraction(mantissa << exponent) if exponent >= 0 else Fraction(mantissa, 1 << -exponent)
+        return (
+            Fraction(mantissa << exponent) if exponent >= 0 else Fraction(mantissa, 1 << -exponent)
+        )
     return Fraction(value)
 
 
@@ -82,7 +84,7 @@ def correctly_rounded(value: mpf | Fraction) -> float:
     try:
         return exact.numerator / exact.denominator
     except OverflowError:
-        return math.copysign(math.inf, exact.numerator)
+        return math.inf if exact > 0 else -math.inf
 
 
 def ulps(computed: object, exact: mpf | Fraction | float, dtype: object = np.float64) -> float:
@@ -107,6 +109,21 @@ def ulps(computed: object, exact: mpf | Fraction | float, dtype: object = np.flo
         return math.inf
     error = abs(Fraction(got) - truth)
     return 0.0 if error == 0 else float(error / form.spacing(abs(truth)))
+
+
+def apart(a: object, b: object, dtype: object = np.float64) -> float:
+    """The distance of two floats in spacings at ``b``; 0 for equal infinities or NaNs."""
+    first, second = float(a), float(b)  # type: ignore[arg-type]
+    if first == second or (math.isnan(first) and math.isnan(second)):
+        return 0.0
+    if not (math.isfinite(first) and math.isfinite(second)):
+        return math.inf
+    return ulps(first, Fraction(second), dtype)
+
+
+def flat(matrix: Sequence[Sequence[mpf]]) -> list[mpf]:
+    """The components of a matrix, row by row."""
+    return [component for row in matrix for component in row]
 
 
 class RowOracle:
@@ -193,9 +210,8 @@ def oracle(row: Sequence[float] | np.ndarray, base_bits: int = BASE_BITS) -> Row
     return row_oracle(tuple(float(value) for value in row), base_bits)
 
 
-# An absolute error of half a unit of the last bit of the format decides a rounding.  d - log S with d
-# an exact midpoint of two doubles is decided by the sign of log S alone, however small it is, so the
-# exact tier is judged at 1800 bits and more (BASE_BITS of `oracle` grows with the gap besides).
+# d - log S with d an exact midpoint of two doubles is rounded as the sign of log S says, however
+# small that is; so the exact tier is judged at 1800 bits, to which the bits for the gap are added.
 EXACT_BITS = 1800
 
 
@@ -210,7 +226,7 @@ class LossOracle:
     rows: list[mpf]
     value: mpf | None
     gradient: list[list[mpf]]
-    scale: list[list[mpf]]  # Σ of the magnitudes that make up each gradient component
+    scale: list[list[mpf]]  # max(T p, t), what each gradient component T p - t subtracts
 
 
 def cross_entropy(
@@ -240,16 +256,15 @@ def cross_entropy(
             kept.append(label)
             truth = oracle(row)
             log_p, p, q = truth.log_probabilities(), truth.probabilities(), truth.complements()
-            share = [
+            target = [
                 ((1 - smoothing if k == label else mpf(0)) + smoothing / classes) * factors[k]
                 for k in range(classes)
             ]
-            losses.append(mpmath.fsum(-t * v for t, v in zip(share, log_p, strict=True) if t != 0))
-            others = mpmath.fsum(share)
-            gradient.append([
-                (others - share[k]) * p[k] - share[k] * q[k] for k in range(classes)
-            ])
-            scale.append([(others - share[k]) * p[k] + share[k] * q[k] for k in range(classes)])
+            losses.append(mpmath.fsum(-t * v for t, v in zip(target, log_p, strict=True) if t != 0))
+            total = mpmath.fsum(target)
+            # T p - t, without cancellation: (T - t) p - t (1 - p)
+            gradient.append([(total - t) * a - t * b for t, a, b in zip(target, p, q, strict=True)])
+            scale.append([max(total * a, t) for t, a in zip(target, p, strict=True)])
         if reduction == "mean":
             divisor = mpmath.fsum(factors[label] for label in kept)
         else:

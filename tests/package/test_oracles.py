@@ -1,4 +1,4 @@
-"""The judges are judged first: against digits that somebody else computed, and against each other."""
+"""The judges are judged first: against known digits, and against each other."""
 
 from __future__ import annotations
 

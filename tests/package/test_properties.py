@@ -11,7 +11,7 @@ import pytest
 from generators import FAMILIES, batches, dyadic_rows, family, generator, rows
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import oracle, ulps
+from oracles import apart, oracle, ulps
 
 import softmax_ref as sr
 from softmax_ref import exact
@@ -56,8 +56,8 @@ def test_equal_logits_have_equal_results(row: list[float]) -> None:
 def test_all_equal_logits_give_the_reciprocal_of_their_number(row: list[float]) -> None:
     value = max(row)
     for count in (1, 2, 3, 7, 10, 49):
-        z = np.full(count, value)
-        assert np.array_equal(sr.softmax(z), np.full(count, 1 / count)), (count, value)
+        for p in np.unique(sr.softmax(np.full(count, value))):
+            assert ulps(p, Fraction(1, count)) <= 3, (count, value)
 
 
 @given(rows(2, 9))
@@ -72,16 +72,16 @@ def test_order_is_preserved(row: list[float]) -> None:
 
 @given(rows(2, 8), st.randoms(use_true_random=False))
 def test_permutations_change_no_more_than_the_last_bits(row: list[float], random: object) -> None:
-    """<= 2 ULP between the two results (each is within 3 of the truth, the sums differ in rounding)."""
+    """At most 2 ULP between the two results: only the rounding of the sums differs."""
     order = list(range(len(row)))
     random.shuffle(order)  # type: ignore[attr-defined]
     z = np.array(row)
     for name, function in SAME_SHAPE.items():
         straight, shuffled = function(z)[order], function(z[order])
         for a, b in zip(straight, shuffled, strict=True):
-            assert a == b or ulps(a, Fraction(float(b))) <= 2, (name, row, order, a, b)
+            assert apart(a, b) <= 2, (name, row, order, a, b)
     a, b = sr.logsumexp(z), sr.logsumexp(z[order])
-    assert a == b or ulps(a, Fraction(float(b))) <= 3, (row, order, a, b)
+    assert apart(a, b) <= 3, (row, order, a, b)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -142,7 +142,9 @@ def test_gradient_sums_to_zero_relatively(z: np.ndarray, data: st.DataObject) ->
             z, sr.cross_entropy_grad(z, labels, reduction=reduction), strict=True
         ):
             size = total(abs(gradient))
-            slack = 3 * LEAST * len(row)  # three least spacings a component where they are subnormal
+            slack = (
+                3 * LEAST * len(row)
+            )  # three least spacings a component where they are subnormal
             assert abs(total(gradient)) <= 8 * UNIT * size + slack, (reduction, row, gradient)
             if size > 1e-300:
                 assert abs(total(gradient)) / size <= 8 * UNIT + 1e-22
@@ -154,8 +156,8 @@ def test_label_component_is_expm1_of_minus_loss(row: list[float], data: st.DataO
     label = data.draw(st.integers(0, len(row) - 1))
     loss, gradient = sr.cross_entropy_value_and_grad(np.array([row]), [label], reduction="none")
     expected = math.expm1(-loss[0])
-    assert expected == gradient[0, label] or \
-        ulps(gradient[0, label], Fraction(expected)) <= 6 + 1, (row, label)
+    # and one for expm1 itself
+    assert apart(gradient[0, label], expected) <= 6 + 1, (row, label)
 
 
 @pytest.mark.core
@@ -190,7 +192,7 @@ def test_two_classes_are_complements(row: list[float]) -> None:
     z = np.array(row)
     p, q = sr.softmax(z), sr.softmax_complement(z)
     for a, b in ((p[0], q[1]), (p[1], q[0])):
-        assert a == b or ulps(a, Fraction(float(b))) <= 4, row
+        assert apart(a, b) <= 4, row
 
 
 # --------------------------------------------------------------------------------------------------
@@ -201,7 +203,9 @@ def test_two_classes_are_complements(row: list[float]) -> None:
 def test_exact_shifts_change_nothing_in_the_exact_tier(case: tuple[list[float], float]) -> None:
     row, shift = case
     moved = [value + shift for value in row]
-    assert all(Fraction(a) + Fraction(shift) == Fraction(b) for a, b in zip(row, moved, strict=True))
+    assert all(
+        Fraction(a) + Fraction(shift) == Fraction(b) for a, b in zip(row, moved, strict=True)
+    )
     assert exact.softmax(moved) == exact.softmax(row)
     assert exact.log_softmax(moved) == exact.log_softmax(row)
 
@@ -213,7 +217,7 @@ def test_exact_shifts_change_the_last_bits_at_most(case: tuple[list[float], floa
     z, moved = np.array(row), np.array(row) + shift
     for name, function in SAME_SHAPE.items():
         for i, (a, b) in enumerate(zip(function(z), function(moved), strict=True)):
-            assert a == b or ulps(a, Fraction(float(b))) <= 6, (name, row, shift, i)
+            assert apart(a, b) <= 6, (name, row, shift, i)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -339,7 +343,9 @@ def every_call(z: np.ndarray, labels: np.ndarray, targets: np.ndarray) -> dict[s
         "softmax_vjp": sr.softmax_vjp(z, targets),
         "cross_entropy": sr.cross_entropy(z, labels),
         "cross_entropy_grad": sr.cross_entropy_grad(z, labels),
-        "weighted": sr.cross_entropy_value_and_grad(z, labels, weight=weight, label_smoothing=0.1)[1],
+        "weighted": sr.cross_entropy_value_and_grad(z, labels, weight=weight, label_smoothing=0.1)[
+            1
+        ],
         "soft_cross_entropy": sr.soft_cross_entropy(z, targets),
         "soft_cross_entropy_grad": sr.soft_cross_entropy_grad(z, targets),
     }
@@ -479,13 +485,14 @@ def test_relations_between_the_losses(z: np.ndarray, data: st.DataObject) -> Non
     summed, mean = (sr.cross_entropy(z, labels, reduction=r) for r in ("sum", "mean"))
     if math.isfinite(summed):
         for value, want in ((mean * len(z), summed), (summed, total(each))):
-            assert value == want or ulps(value, Fraction(float(want))) <= 6 + len(z) / 2
+            assert apart(value, want) <= 6 + len(z) / 2
     # the gradient of the sum is that of the rows
     assert bits(sr.cross_entropy_grad(z, labels, reduction="sum")) == bits(gradient)
     # smoothing 0 and equal weights change nothing (equal weights up to the extra roundings)
     assert bits(sr.cross_entropy(z, labels, label_smoothing=0.0)) == bits(mean)
-    weighted = sr.cross_entropy(z, labels, weight=np.full(classes, 2.0))
-    assert weighted == mean or ulps(weighted, Fraction(float(mean))) <= 6 or not math.isfinite(mean)
+    if abs(mean) < 1e307:  # twice the sum is finite
+        weighted = sr.cross_entropy(z, labels, weight=np.full(classes, 2.0))
+        assert apart(weighted, mean) <= 6
 
 
 @given(batches(5), st.data())
@@ -496,7 +503,7 @@ def test_one_hot_targets_are_labels(z: np.ndarray, data: st.DataObject) -> None:
         hard = sr.cross_entropy(z, labels, reduction=reduction)
         soft = sr.soft_cross_entropy(z, one_hot, reduction=reduction)
         for a, b in zip(np.atleast_1d(soft), np.atleast_1d(hard), strict=True):
-            assert a == b or ulps(a, Fraction(float(b))) <= 6, (reduction, z.tolist(), labels)
+            assert apart(a, b) <= 6, (reduction, z.tolist(), labels)
         hard = sr.cross_entropy_grad(z, labels, reduction=reduction)
         soft = sr.soft_cross_entropy_grad(z, one_hot, reduction=reduction)
         divisor = len(z) if reduction == "mean" else 1
@@ -511,7 +518,7 @@ def test_smoothing_one_is_the_uniform_target(z: np.ndarray) -> None:
     uniform = sr.soft_cross_entropy(z, np.full(z.shape, 1 / classes), reduction="none")
     for a, b in zip(smooth, uniform, strict=True):
         # 1/K is rounded once: 8 u and that one
-        assert a == b or ulps(a, Fraction(float(b))) <= 12, (z.tolist(), a, b)
+        assert apart(a, b) <= 12, (z.tolist(), a, b)
 
 
 @given(batches(6), st.data())
@@ -537,4 +544,4 @@ def test_ignoring_a_row_is_deleting_it(z: np.ndarray, data: st.DataObject) -> No
             assert bits(loss[~ignored]) == bits(want_loss)
         else:
             # the order of a sum may differ
-            assert loss == want_loss or ulps(loss, Fraction(float(want_loss))) <= 3
+            assert apart(loss, want_loss) <= 3

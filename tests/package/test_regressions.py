@@ -1,0 +1,305 @@
+"""Bugs met in other libraries, one test each: none of them may ever be met here.
+
+The name of a test says what went wrong; the docstring says where it was reported.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from generators import generator
+from oracles import assert_ulps, oracle
+
+import softmax_ref as sr
+
+LOG_2 = math.log(2)
+
+
+@pytest.mark.core
+def test_log_softmax_of_the_maximum_is_not_zero() -> None:
+    """scipy#19521, pytorch#195678: log(1 + s) absorbs s."""
+    got = sr.log_softmax([0.0, -40.0, -41.0])[0]
+    assert_ulps([got], [oracle([0.0, -40.0, -41.0]).log_probability(0)], 3, "log_softmax")
+    assert got < 0
+
+
+@pytest.mark.core
+def test_logsumexp_of_0_and_minus_40_is_not_zero() -> None:
+    """scipy#18295, jax#1205."""
+    assert sr.logsumexp([0.0, -40.0]) == pytest.approx(4.248354255291589e-18, rel=4e-16, abs=0)
+
+
+@pytest.mark.core
+def test_logsumexp_of_log_probabilities_is_not_noise() -> None:
+    """The self-check logsumexp(log_softmax(z)) == 0 gives noise everywhere; here it is a result."""
+    log_p = sr.log_softmax(generator("self-check").normal(size=(30, 10)))
+    for row, value in zip(log_p, sr.logsumexp(log_p), strict=True):
+        assert_ulps([value], [oracle(row).logsumexp()], 3, row.tolist())
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_equal_logits_cost_log_2(dtype: type) -> None:
+    """pytorch#11752, #38839, mlx#4169, #4188: lse - z_y is rounded at the size of the logits."""
+    for value in (1e4, 1e6, 1e8, -1e8, 1e16, 1e30):
+        loss = sr.cross_entropy(np.full((1, 2), value, dtype), [0])
+        exact = -oracle([0.0, 0.0]).log_probability(0)
+        assert_ulps([loss], [exact], 3, value, dtype)
+        assert_ulps(sr.log_softmax(np.full(2, value, dtype)), [-exact] * 2, 3, value, dtype)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("dtype", "row"),
+    [
+        (np.int8, [127, -128]),
+        (np.uint8, [0, 255]),
+        (np.int16, [32767, -32768]),
+        (np.int64, [2**62, -(2**62)]),
+    ],
+)
+def test_integers_do_not_wrap_around_in_the_shift(dtype: type, row: list[int]) -> None:
+    """softmax(int8 [127, -128]) is (1, 1.8e-111), not (0.27, 0.73)."""
+    assert_ulps(sr.softmax(np.array(row, dtype)), oracle(row).probabilities(), 3, row)
+    assert sr.softmax(np.array(row, dtype)).dtype == np.float64
+    assert_ulps(sr.log_softmax(np.array(row, dtype)), oracle(row).log_probabilities(), 3, row)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("axis", [0, -1])
+def test_float16_with_70_000_classes(axis: int) -> None:
+    """jax#40409, candle#3727: the sum of 70 000 ones is infinite in float16."""
+    z = np.zeros((70_000, 2) if axis == 0 else (2, 70_000), np.float16)
+    p = sr.softmax(z, axis=axis)
+    assert p.dtype == np.float16 and np.all(p == np.float16(1 / 70_000)) and np.all(p > 0)
+    assert np.all(sr.logsumexp(z, axis=axis) == np.float16(math.log(70_000)))
+    assert np.all(sr.log_softmax(z, axis=axis) == -np.float16(math.log(70_000)))
+    gradient = sr.cross_entropy_grad(z, [0, 1], axis=axis)
+    assert np.all(np.isfinite(gradient)) and gradient.min() == np.float16(-0.5 * (1 - 1 / 70_000))
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("rows", [30_000, 100_000])
+def test_float16_mean_over_many_rows(rows: int) -> None:
+    """pytorch#85791, #29429, #61523: the sum of the losses is infinite, the mean NaN."""
+    z = np.zeros((rows, 10), np.float16)
+    labels = np.zeros(rows, int)
+    assert sr.cross_entropy(z, labels) == np.float16(math.log(10))
+    # the sum has no float16 value; the gradient of the mean has: a subnormal one
+    assert sr.cross_entropy(z, labels, reduction="sum") == math.inf
+    gradient = sr.cross_entropy_grad(z, labels)
+    assert gradient[0, 1] == np.float16(0.1 / rows) > 0
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_classes_on_axis_0_are_summed_as_well_as_on_the_last(dtype: type) -> None:
+    """A sequential sum of 10⁵ terms costs 73 ULP and more; the transposed call must not."""
+    rng = generator("axis 0")
+    z = rng.choice(rng.normal(size=50), (2, 100_000)).astype(dtype)
+    assert np.array_equal(sr.softmax(z.T, axis=0).T, sr.softmax(z))
+    assert np.array_equal(sr.logsumexp(z.T, axis=0), sr.logsumexp(z))
+    truth = oracle(z[0])
+    p = sr.softmax(z.T, axis=0)[:, 0]
+    for i in (0, 99_999):
+        assert_ulps([p[i]], [truth.probability(i)], 3, i, dtype)
+
+
+@pytest.mark.core
+def test_probabilities_sum_to_one_in_every_format_on_long_axes() -> None:
+    """pytorch#143644, candle#3727: rows summing to 0.7 or 2. Rounding K of them costs K u p."""
+    z = generator("long rows").normal(size=(2, 30_000))
+    for dtype, unit in ((np.float64, 2.0**-53), (np.float32, 2.0**-24), (np.float16, 2.0**-11)):
+        p = sr.softmax(z.astype(dtype)).astype(np.float64)
+        least = float(np.finfo(dtype).smallest_subnormal)
+        assert np.all(abs(p.sum(axis=1) - 1) <= 4 * unit + 30_000 * least / 2)
+
+
+@pytest.mark.core
+def test_gradient_of_a_confident_row_sums_to_zero() -> None:
+    """pytorch#195680, jax#40384, tensorflow#126634: the label component alone vanishes."""
+    for gap in (17.0, 30.0, 40.0, 300.0):
+        for dtype in (np.float64, np.float32):
+            if dtype is np.float32 and gap > 80:
+                continue  # subnormal in float32: no relative accuracy to be had
+            g = sr.cross_entropy_grad(np.array([[gap, 0.0]], dtype), [0])[0]
+            assert g[0] == -g[1] != 0
+
+
+@pytest.mark.core
+def test_two_classes_agree_with_the_binary_loss_on_both_sides() -> None:
+    """pytorch#195677, #195529, #103316, scikit-learn#28046: BCE lost the loss at ±40."""
+    for x in (-40.0, 40.0, 232.9, -232.9, 37.0):
+        z = np.array([[0.0, x]])
+        for label in (0, 1):
+            signed = x if label else -x
+            loss, g = sr.cross_entropy_value_and_grad(z, [label])
+            want = (
+                math.log1p(math.exp(-signed))
+                if signed > 0
+                else -signed + math.log1p(math.exp(signed))
+            )
+            assert loss == pytest.approx(want, rel=1e-15, abs=0)
+            tail = (
+                math.exp(-signed) / (1 + math.exp(-signed))
+                if signed > 0
+                else 1 / (1 + math.exp(signed))
+            )
+            sign = -1 if label else 1
+            # the sign is compared, and no absolute tolerance hides it
+            assert g[0, 1] == pytest.approx(sign * tail, rel=1e-15, abs=0)
+
+
+@pytest.mark.core
+def test_large_losses_are_linear_and_never_floored() -> None:
+    """Caffe's plateau at 87.3365 (BVLC/caffe#399), keras#17634: clipping hides the error."""
+    for gap in (90.0, 104.0, 745.0, 800.0, 1e6, 1e300):
+        for dtype in (np.float64, np.float32):
+            if gap < float(np.finfo(dtype).max):
+                loss, g = sr.cross_entropy_value_and_grad(np.array([[gap, 0.0]], dtype), [1])
+                assert loss == dtype(gap) and np.array_equal(g, [[1.0, -1.0]])
+
+
+@pytest.mark.core
+def test_masks_in_forward_and_backward() -> None:
+    """optax#896, #1762, jax#23842, #16208, flashinfer#4401: a masked class gives NaN somewhere."""
+    z = np.array([[-math.inf, 0.0, 1.0], [3.0, -math.inf, -math.inf]])
+    for dtype in (np.float64, np.float32, np.float16):
+        x = z.astype(dtype)
+        for values in (
+            sr.softmax(x),
+            sr.softmax_jacobian(x),
+            sr.softmax_vjp(x, np.ones_like(x)),
+            sr.log_softmax_jacobian(x),
+            sr.cross_entropy_grad(x, [1, 0]),
+            sr.soft_cross_entropy_grad(x, [[0, 0.5, 0.5], [1, 0, 0]]),
+        ):
+            assert np.all(np.isfinite(values))
+        assert np.array_equal(sr.log_softmax(x) == -math.inf, x == -math.inf)
+        assert np.isfinite(sr.soft_cross_entropy(x, [[0, 0.5, 0.5], [1, 0, 0]]))
+
+
+@pytest.mark.core
+def test_a_finite_sentinel_is_a_logit_like_any_other() -> None:
+    """flashinfer#4450: -5e4 is no mask; logits below it still win."""
+    p = sr.softmax([-5e4, -6e4, -7e4])
+    assert np.array_equal(p, [1.0, 0.0, 0.0])
+    assert np.array_equal(sr.softmax([-1e300, -1e300]), [0.5, 0.5])
+
+
+@pytest.mark.core
+def test_logsumexp_of_minus_infinities_is_minus_infinity() -> None:
+    """tensorflow#11692, jax#1624, #6811, numpy#2714: NaN, or a warning."""
+    for count in (1, 2, 5):
+        assert sr.logsumexp(np.full(count, -math.inf)) == -math.inf
+
+
+@pytest.mark.core
+def test_empty_arrays() -> None:
+    """scipy#20399, jax#7643: an error."""
+    assert sr.logsumexp([]) == -math.inf
+    assert sr.softmax([]).shape == (0,) and sr.log_softmax(np.empty((3, 0))).shape == (3, 0)
+
+
+@pytest.mark.core
+def test_smoothing_skips_ignored_rows() -> None:
+    """pytorch#73205: label smoothing counted the ignored rows."""
+    z = generator("smoothing ignored").normal(size=(4, 3))
+    kept = [0, 2]
+    got = sr.cross_entropy(z, [1, -100, 2, -100], ignore_index=-100, label_smoothing=0.1)
+    assert got == pytest.approx(sr.cross_entropy(z[kept], [1, 2], label_smoothing=0.1), rel=1e-15)
+
+
+@pytest.mark.core
+def test_weight_smoothing_and_ignore_index_together() -> None:
+    """pytorch#69339, #91383, #72056: index -100 is out of bounds of the weights."""
+    z = generator("all three").normal(size=(3, 3))
+    loss, g = sr.cross_entropy_value_and_grad(
+        z, [0, -100, 2], weight=[1, 2, 3], ignore_index=-100, label_smoothing=0.1
+    )
+    assert math.isfinite(loss) and np.all(g[1] == 0) and np.all(np.isfinite(g))
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_square_input_is_never_taken_along_the_wrong_axis(size: int) -> None:
+    """pytorch#37399, #49841: an implicit axis; N = K hides it."""
+    z = generator(f"square {size}").normal(size=(size, size)) * 3
+    np.testing.assert_allclose(sr.softmax(z).sum(axis=1), 1, rtol=1e-15)
+    assert not np.allclose(sr.softmax(z).sum(axis=0), 1)
+    labels = np.arange(size)[::-1].copy()
+    g = sr.cross_entropy_grad(z, labels, reduction="sum")
+    for i in range(size):
+        assert g[i, labels[i]] < 0
+        assert_ulps(
+            sr.cross_entropy(z[i], labels[i]), [-oracle(z[i]).log_probability(labels[i])], 3, z
+        )
+    cube = generator("cube").normal(size=(3, 3, 3))
+    assert np.array_equal(sr.softmax(cube)[1, 2], sr.softmax(cube[1, 2]))
+
+
+@pytest.mark.core
+def test_targets_with_shape_of_labels_are_not_guessed() -> None:
+    """pytorch#107680: hard or soft is the caller's word, not a matter of shape or dtype."""
+    z = np.zeros((2, 2))
+    with pytest.raises((ValueError, TypeError), match="labels"):
+        sr.cross_entropy(z, np.array([[1, 0], [0, 1]]))
+    with pytest.raises(ValueError, match="targets"):
+        sr.soft_cross_entropy(z, np.array([1, 0]))
+
+
+@pytest.mark.core
+def test_rows_without_a_target_do_not_move() -> None:
+    """tensorflow#60314, #2327: gradient p instead of T p - t = 0."""
+    z = generator("no target").normal(size=(2, 4))
+    loss, g = sr.soft_cross_entropy_value_and_grad(z, np.zeros((2, 4)))
+    assert loss == 0 and np.all(g == 0)
+
+
+@pytest.mark.core
+def test_all_equal_logits_have_the_gradient_of_a_fair_coin() -> None:
+    """jax#13529: noise."""
+    for count in (2, 4, 8, 64):
+        for dtype in (np.float64, np.float32, np.float16):
+            g = sr.cross_entropy_grad(np.full((1, count), 3.3, dtype), [0])[0]
+            assert g[0] == -(1 - 1 / count) and np.all(g[1:] == 1 / count)
+
+
+@pytest.mark.core
+def test_subnormal_probabilities_are_kept() -> None:
+    """XLA flushes them to zero."""
+    for dtype, gap in ((np.float64, 720.0), (np.float32, 95.0), (np.float16, 14.0)):
+        z = np.array([0.0, gap], dtype)
+        assert 0 < sr.softmax(z)[0] < np.finfo(dtype).smallest_normal
+
+
+@pytest.mark.core
+def test_weights_of_zero_logits_ties_and_signs_in_logsumexp() -> None:
+    """scipy#22903: the accuracy fix broke rows in which the maximum is tied or negative."""
+    assert sr.logsumexp([-1000.0, -1000.0]) == pytest.approx(-1000 + LOG_2, rel=2e-16)
+    assert sr.logsumexp([5.0] * 4) == pytest.approx(5 + 2 * LOG_2, rel=4e-16)
+    assert sr.logsumexp([0.0, -0.0]) == pytest.approx(LOG_2, rel=2e-16)
+
+
+@pytest.mark.core
+def test_log_softmax_is_not_taken_twice() -> None:
+    """Lightning-bolts#654: softmax of softmax is another thing; log_softmax twice is not.
+
+    Idempotent as far as rounding the log-probabilities allows: 2 · (largest |log p|) · u.
+    """
+    log_p = sr.log_softmax(generator("twice").normal(size=(5, 6)) * 3)
+    again = sr.log_softmax(log_p)
+    assert np.all(
+        abs(again - log_p) <= 2 * abs(log_p).max() * 2.0**-53 + 6 * np.spacing(abs(log_p))
+    )
+
+
+@pytest.mark.core
+def test_huge_temperature_does_not_contract_into_nan() -> None:
+    """SlopDotCash/asi#2886: x - max was not 0 at the maximum once |x| passed 2³¹."""
+    for scale in (2.0**31, 2.0**62, 1e300):
+        z = np.array([1.0, 0.5, -1.0]) * scale
+        assert np.array_equal(sr.softmax(z), [1.0, 0.0, 0.0])
+        assert sr.log_softmax(z)[0] == 0 and np.all(np.isfinite(sr.log_softmax(z)))
