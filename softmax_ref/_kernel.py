@@ -51,6 +51,7 @@ BLOCK = 32_768  # numbers a block: three float64 scratch arrays of it fit a 1 MB
 LONGEST = 65_536  # classes a block may have; longer rows come in chunks, to bound the memory
 CLASS_MAJOR = 100  # up to so many classes, reductions run across rows instead of along them
 TINY = 1e-240  # e below: the row is shifted, or a subnormal e would lose its digits
+FAINT = 1e-150  # a sum below: likewise
 HUGE = 1e240  # sum above: the row is shifted before exp or S·N overflow
 _scratch = threading.local()  # kept between calls: fresh pages cost more than the arithmetic
 
@@ -72,6 +73,8 @@ def float_type(array: Array) -> np.dtype[Any]:
 
 def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes as sorted non-negative integers."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     for a in axes:
         if not isinstance(a, (int, np.integer)) or isinstance(a, bool):
@@ -171,6 +174,7 @@ class Block:
             np.copyto(self.z.reshape(source.shape), source)
         self.e = _lend(1, self.z.size).reshape(self.z.shape)
         self.shift: Array | None = None
+        self.first = not k.start  # false for all chunks of long rows but one
 
     def view(self, cube: Array) -> Array:
         """This block's part of a cube, in the layout of the block (or 3-D with its rows apart)."""
@@ -191,8 +195,14 @@ class Block:
         np.exp(z, out=e)
         self.top = np.exp(self.maximum)
         self.high, self.low = self._sum(e, self.top, _lend(2, z.size).reshape(z.shape))
-        if not (np.minimum.reduce(e, axis=None) >= TINY and np.max(self.high) <= HUGE):
+        # single: a term that TINY would catch vanishes in float32 next to a sum above FAINT
+        least, limit = (self.high, FAINT) if self.single else (e, TINY)
+        if not (
+            np.minimum.reduce(least, axis=None) >= limit
+            and np.maximum.reduce(self.high, axis=None) <= HUGE
+        ):
             self._shift_rows()
+        self.total = self.high + self.low  # S
 
     def _sum(self, terms: Array, bound: Array, work: Array | None = None) -> tuple[Array, Array]:
         if self.single:  # a plain float64 sum has bits to spare for float32
@@ -205,7 +215,9 @@ class Block:
 
         -inf, a mask, is no underflow: its exp is exactly 0.
         """
-        lost = np.logical_and(self.e < TINY, self.z > -np.inf).any(axis=self.axis, keepdims=True)
+        lost = self.high < FAINT
+        if not self.single:
+            lost |= np.any((self.e < TINY) & (self.z > -np.inf), axis=self.axis, keepdims=True)
         chosen = np.flatnonzero(lost | ~(self.high <= HUGE))
         if not chosen.size:
             return
@@ -222,11 +234,6 @@ class Block:
 
     def _take(self, values: Array, rows: Array) -> Array:
         return values.take(rows, axis=1 - self.axis)
-
-    @cached_property
-    def total(self) -> Array:
-        """S."""
-        return self.high + self.low
 
     @cached_property
     def without_pivot(self) -> tuple[Array, Array]:
@@ -268,14 +275,13 @@ class Block:
     def pick(self, cube: Array, classes: Array) -> Array:
         """The entry of each row at its class."""
         part = cube[self.rows[0], :, self.rows[1]]
-        i, j = np.ogrid[: part.shape[0], : part.shape[2]]
-        return self.row(part[i, classes.reshape(len(i), -1), j]).astype(np.float64, copy=False)
+        return self.row(part[_at(part, classes)]).astype(np.float64, copy=False)
 
     def place(self, cube: Array, classes: Array, values: Array) -> None:
         """Set the entry of each row at its class."""
         part = cube[self.rows[0], :, self.rows[1]]
-        i, j = np.ogrid[: part.shape[0], : part.shape[2]]
-        part[i, classes.reshape(len(i), -1), j] = values.reshape(len(i), -1)
+        at = _at(part, classes)
+        part[at] = values.reshape(at[1].shape)
 
     def write(self, cube: Array, ufunc: np.ufunc, *operands: Array) -> None:
         """cube[this block] = ufunc(*operands), without a detour where memory allows."""
@@ -285,6 +291,13 @@ class Block:
         else:
             result = ufunc(*operands, out=self.e)
             np.copyto(target, result.reshape(target.shape), casting="same_kind")
+
+    def divide(self, cube: Array, divisor: Array) -> None:
+        """cube[this block] = e / divisor; below float64 the rounding of 1 / divisor is harmless."""
+        if self.single:
+            self.write(cube, np.multiply, self.e, 1.0 / divisor)
+        else:
+            self.write(cube, np.divide, self.e, divisor)
 
     def complement(self, z: Array, e: Array) -> Array:
         """S - e for entries of the rows: the sum of all others, without cancellation."""
@@ -296,11 +309,6 @@ class Block:
         With scale 1/2 nothing overflows.
         """
         return (self.z * scale - self.maximum * scale) - self.log_sum * scale
-
-    @property
-    def first(self) -> bool:
-        """Whether the rows begin here: false for all chunks of long rows but one."""
-        return not self.piece[1].start
 
     def load(self, cube: Array) -> Array:
         """This block's part of another cube as float64 in the layout of the block (a copy)."""
@@ -318,6 +326,8 @@ class Block:
         if count == 1:
             return self.total
         total = self.total
+        if self.single:
+            return total * count
         split = total * (2.0**27 + 1)
         head = split - (split - total)
         tail = (total - head) + ((self.high - total) + self.low)
@@ -407,9 +417,15 @@ def _sums_of_chunks(load: list[Callable[[], Block]], classes: int) -> dict[str, 
     total = top + rest
     back = total - top
     return {
-        "maximum": m, "shift": c, "top": top, "without_pivot": (rest, rest / top), "high": total,
+        "maximum": m, "shift": c, "top": top, "without_pivot": (rest, rest / top), "high": total, "total": total,
         "low": (top - (total - back)) + (rest - back),
     }
+
+
+def _at(part: Array, classes: Array) -> tuple[Array, Array, Array]:
+    """The index of one class a row in a (before, K, after) piece."""
+    before, _, after = part.shape
+    return np.arange(before)[:, np.newaxis], classes.reshape(before, after), np.arange(after)
 
 
 def _in_lines(array: Array) -> bool:
@@ -419,12 +435,15 @@ def _in_lines(array: Array) -> bool:
 
 def _lend(number: int, size: int) -> Array:
     """Scratch memory of this thread, valid until the next block."""
-    array: Array | None = getattr(_scratch, f"array{number}", None)
-    if array is None or array.size < size:
-        array = np.empty(size)
-        if size <= LONGEST:
-            setattr(_scratch, f"array{number}", array)
-    return array[:size]
+    arrays: list[Array] | None = getattr(_scratch, "arrays", None)
+    if arrays is None:
+        arrays = _scratch.arrays = [np.empty(0)] * 3
+    if arrays[number].size >= size:
+        return arrays[number][:size]
+    array = np.empty(size)
+    if size <= LONGEST:
+        arrays[number] = array
+    return array
 
 
 def rounded(values: Array, dtype: np.dtype[Any]) -> Any:

@@ -30,11 +30,12 @@ def _write_hard(
         _write_smoothed(hard, out, block, y, weight, others)
     elif weight is None:
         total = block.total_times(divisor)
-        block.write(out, np.divide, block.e, total)
+        block.divide(out, total)
         block.place(out, y, -others / total)
     else:
         factor = weight / divisor
-        block.write(out, np.divide, np.multiply(block.e, factor, out=block.e), block.total)
+        block.e *= factor
+        block.divide(out, block.total)
         block.place(out, y, -others * factor / block.total)
     if ignored is not None and ignored.any():
         target = block.view(out)

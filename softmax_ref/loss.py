@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._kernel import HUGE, Array, Axis, Block, Rows, pair_sum, real_array, rounded, row_sums
+from ._kernel import BLOCK, HUGE, Array, Axis, Block, Rows, pair_sum, real_array, rounded, row_sums
 
 __all__ = ["cross_entropy", "soft_cross_entropy"]
 
@@ -26,6 +26,8 @@ class Losses:
             raise ValueError(f"z must have at least one class, got shape {rows.shape}")
         self.rows, self.reduction = rows, reduction
         self.divisor = 1.0
+        self.pending: list[Array] = []
+        self.count = 0
         self.parts: list[float] = []
         self.averages: list[float] = []  # of rows whose sum might overflow where their mean does not
         if reduction == "none":
@@ -50,17 +52,26 @@ class Losses:
             target = self.each[block.rows]
             target[...] = loss.reshape(target.shape)
             return
-        bound = np.max(loss)
-        if bound <= HUGE:  # as a pair, so that a mean of millions is as accurate as each of them
-            loss = loss.ravel()
-            self.parts += [float(part[0]) for part in pair_sum(loss, bound, 0, loss.size)]
+        if np.maximum.reduce(loss, axis=None) <= HUGE:
+            self.pending.append(loss.ravel())
+            self.count += loss.size
+            if self.count > BLOCK // 8:
+                self.collect()
         else:
             averages = loss_times(1.0 / self.divisor).ravel()
             self.averages.append(float(row_sums(averages, 0)[0]))
 
+    def collect(self) -> None:
+        """Add up what is pending, as a pair: a mean of millions is as accurate as each of them."""
+        if self.pending:
+            loss = np.concatenate(self.pending)
+            self.parts += [float(s[0]) for s in pair_sum(loss, loss.max(), 0, loss.size)]
+            self.pending, self.count = [], 0
+
     def result(self) -> Any:
         if self.reduction == "none":
             return rounded(self.each.reshape(self.rows.kept), self.rows.dtype)
+        self.collect()
         total = sum(self.averages) + math.fsum(self.parts) / self.divisor
         return rounded(np.asarray(total), self.rows.dtype)
 

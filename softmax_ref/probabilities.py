@@ -57,7 +57,7 @@ def softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
     for block in rows.blocks():
-        block.write(out, np.divide, block.e, block.total)
+        block.divide(out, block.total)
     return rows.from_cube(out)
 
 
@@ -189,7 +189,7 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     for block in rows.blocks():
         m = block.maximum
         value = np.where(np.isinf(m), m, m + block.log_sum)
-        for row in np.flatnonzero(block.log_sum > 1.5 * np.abs(value)):
+        for row in np.flatnonzero(block.log_sum > 1.5 * np.abs(value)) if (m < 0).any() else ():
             value.flat[row] = exact.logsumexp(block._take(block.z, [row]).ravel().tolist())
         target = out[block.rows]
         target[...] = value.reshape(target.shape)
