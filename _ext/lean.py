@@ -3,13 +3,13 @@
 The theme is made for every kind of site. This book keeps what its pages use, through Sphinx's own
 hooks (its scripts come from the templates in ``_templates``):
 
-- scripts are deferred, and those that only carry settings of unused features are dropped;
+- scripts are deferred; the theme's, and what sets up unused features, give way to ``book.js``;
 - images say their size, so that nothing jumps while they load, and load when they come near;
 - folded boxes (``:class: dropdown``) are plain ``<details>``, which work without a script, by
   keyboard, and for the browser's own search;
 - every page has a description, taken from its first paragraph;
 - an interactive figure's script, which a notebook carries within its output, is one shared file;
-- the icon font holds the icons that occur.
+- what hides a cell's code is named by the words that it shows.
 
 It also mends two habits of incremental builds: a change to the book's own configuration, extension
 or assets rebuilds every page, and a build that had warnings is not taken for a clean one next time.
@@ -22,9 +22,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import pydata_sphinx_theme
 from docutils import nodes
-from fontTools import subset
+from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
@@ -34,9 +33,14 @@ from sphinx.util.images import get_image_size
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "softmax_ref" / "verify" / "static"  # scripts of the interactive figures
 INLINE_MODULE = re.compile(r'<script type="module">.*?</script>', re.DOTALL)
-THEME = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
-STYLES = Path("styles/pydata-sphinx-theme.css")
-ICONS = Path("vendor/fontawesome/webfonts/fa-solid-900.woff2")
+
+
+def without_links(title: nodes.Element) -> list[nodes.Node]:
+    """Return a title's content without links: a click on it is to open the box."""
+    links: list[Any] = list(title.findall(nodes.reference))
+    for link in links:
+        link.parent.replace(link, link.children)
+    return title.children
 
 
 class FoldDropdowns(SphinxPostTransform):
@@ -59,7 +63,7 @@ class FoldDropdowns(SphinxPostTransform):
             node.parent.replace(node, [
                 nodes.raw("", f'<details class="{classes}"><summary class="admonition-title">'
                               f"{anchors}", format="html"),
-                nodes.inline("", "", *node[0].children),
+                nodes.inline("", "", *without_links(node[0])),
                 nodes.raw("", "</summary>", format="html"),
                 *node.children[1:],
                 nodes.raw("", "</details>", format="html"),
@@ -103,6 +107,28 @@ def depart_image(self: Any, node: nodes.image) -> None:
     type(self).depart_image(self, node)
 
 
+def visit_hidden_code(self: Any, node: HideCodeCellNode) -> None:
+    """Write the start of a folded cell as myst-nb does, less a label that hides its words."""
+    self.body.append(
+        f'<details class="admonition hide {" ".join(node["classes"])}"><summary>'
+        f'<span class="collapsed admonition-title">{escape(node["prompt_show"])}</span>'
+        f'<span class="expanded admonition-title">{escape(node["prompt_hide"])}</span></summary>'
+    )
+
+
+def depart_hidden_code(self: Any, node: HideCodeCellNode) -> None:
+    self.body.append("</details>\n")
+
+
+def visit_citation(self: Any, node: nodes.citation) -> None:
+    """Write an entry of the bibliography, without roles that browsers have given up."""
+    self.body.append(self.starttag(node, "div", CLASS="citation"))
+
+
+def depart_citation(self: Any, node: nodes.citation) -> None:
+    self.body.append("</div>\n")
+
+
 def describe(doctree: nodes.document | None, title: str) -> str:
     """Return at most 160 characters on what a page holds: its first paragraph of plain text."""
     text = ""
@@ -121,7 +147,8 @@ def prepare_page(app: Sphinx, pagename: str, templatename: str, context: dict[st
     late = {} if pagename == "search" else {"defer": "defer"}
     context["script_files"] = [
         type(script)(script.filename, priority=script.priority, **script.attributes, **late)
-        for script in context["script_files"] if script.filename
+        for script in context["script_files"]
+        if script.filename and "scripts/" not in script.filename  # those are the theme's
     ]
     context["elements"] = app.env.metadata.get(pagename, {}).get("elements", ())
     if 'name="description"' not in context.get("metatags", ""):
@@ -154,41 +181,17 @@ def add_figures(app: Sphinx, config: Config) -> None:
     config.html_static_path.append(str(FIGURES))
 
 
-def write_icons(app: Sphinx, exception: Exception | None) -> None:
-    """Keep, of icon font and style sheet, what a built page or the theme's own rules name."""
-    if exception or app.builder.format != "html":
-        return
-    css = (THEME / STYLES).read_text(encoding="utf-8")
-    pages = "".join(page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html"))
-    names = set(re.findall(r"\bfa-[\w-]+", pages))
-    used = {ord(character) for character in css if "\ue000" <= character <= "\uf8ff"}
-
-    def keep(rule: re.Match[str]) -> str:
-        if names.isdisjoint(re.findall(r"fa-[\w-]+", rule[1])):
-            return ""
-        used.add(int(rule[2], 16))
-        return rule[0]
-
-    css = re.sub(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\(\w+)"\}', keep, css)
-    (Path(app.outdir) / "_static" / STYLES).write_text(css, encoding="utf-8")
-    options = subset.Options(flavor="woff2")
-    font = subset.load_font(str(THEME / ICONS), options)
-    subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes=used)
-    subsetter.subset(font)
-    subset.save_font(font, str(Path(app.outdir) / "_static" / ICONS), options)
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     # Jupyter Book sets it whether or not the extension that reads it is there.
     app.add_config_value("comments_config", {}, "html")
     app.add_post_transform(FoldDropdowns)
+    app.add_node(HideCodeCellNode, override=True, html=(visit_hidden_code, depart_hidden_code))
+    app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     app.add_node(nodes.image, override=True, html=(visit_image, depart_image))
     app.connect("config-inited", add_figures)
     app.connect("env-get-outdated", rebuild_all)
     app.connect("doctree-read", share_scripts)
     app.connect("doctree-read", keep_columns)
     app.connect("html-page-context", prepare_page, priority=900)
-    app.connect("build-finished", write_icons)
     app.connect("build-finished", forget_failure)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -134,7 +134,8 @@ def write_font(app: Sphinx, exception: Exception | None) -> None:
     # A browser draws a lone <mi>x</mi> with the glyph of the mathematical italic 𝑥.
     used |= {chr(c) for c in (0x210E, *range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C))
              if unicodedata.normalize("NFKC", chr(c)) in used}
-    options = subset.Options(flavor="woff2", layout_features=["*"], desubroutinize=True)
+    # ssty: the forms of sub- and superscripts. The font's notices, its licence among them, stay.
+    options = subset.Options(flavor="woff2", layout_features=["ssty"], name_IDs=["*"])
     font = subset.load_font(str(FONT), options)
     subsetter = subset.Subsetter(options)
     subsetter.populate(text="".join(used))

@@ -21,7 +21,6 @@ import pytest
 import softmax_ref
 from softmax_ref import textbook
 from softmax_ref.verify.interactive import InteractiveFigure, confident_mistake, softmax_sliders
-
 from tests.book.browser import HTML, ROOT, chromium, launch, pages, serve
 
 PAGES = pages()
@@ -158,8 +157,8 @@ def test_page(browser: Any, address: str, name: str, scheme: str, width: int) ->
     brightness = sum(map(int, re.findall(r"\d+", background)[:3])) / 3
     assert (brightness > 128) == (scheme == "light"), f"background {background} in {scheme}"
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name.replace('/', '-')}-{scheme}-{width}.png",
-                    full_page=True)
+    page.screenshot(path=SCREENSHOTS / f"{name.replace('/', '-')}-{scheme}-{width}.jpg",
+                    full_page=True, type="jpeg", quality=70)
     page.close()
     assert opened.trouble == []
 
@@ -191,7 +190,8 @@ class Document(HTMLParser):
 
 @pytest.fixture(scope="session")
 def documents(built: Path) -> dict[Path, Document]:
-    return {path: Document(path) for path in built.rglob("*.html") if "_static" not in path.parts}
+    names = [*PAGES, "index", "search", "genindex"]
+    return {path: Document(path) for path in (built / f"{name}.html" for name in names)}
 
 
 def test_links_lead_somewhere(documents: dict[Path, Document]) -> None:
@@ -295,6 +295,71 @@ def test_search_finds_a_term_inside_a_folded_solution(visit: Visit, name: str) -
     assert visit.trouble == []
 
 
+def test_light_dark_and_system(visit: Visit) -> None:
+    page = visit.open(f"{PAGES[0]}.html")
+    seen = []
+    for _ in range(3):
+        page.locator(".theme-switch-button").focus()
+        page.keyboard.press("Enter")
+        seen.append(page.evaluate("[document.documentElement.dataset.mode,"
+                                  " document.documentElement.dataset.theme]"))
+    assert seen == [["dark", "dark"], ["light", "light"], ["auto", "light"]]
+    page.keyboard.press("Enter")
+    page = visit.open(f"{PAGES[1]}.html")  # the choice goes along
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_search_from_any_page_by_keyboard(visit: Visit) -> None:
+    page = visit.open(f"{PAGES[0]}.html")
+    page.keyboard.press("Control+k")
+    field = page.locator("#pst-search-dialog[open] input")
+    field.wait_for()
+    page.keyboard.press("Escape")
+    assert page.locator("#pst-search-dialog[open]").count() == 0
+    page.locator(".search-button__button:visible").first.click()
+    page.keyboard.type("softmax")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=softmax")
+    page.locator("#search-results li").first.wait_for()
+    assert visit.trouble == []
+
+
+def test_contents_on_a_narrow_screen(browser: Any, address: str) -> None:
+    opened = Visit(browser, address, width=390)
+    page = opened.open(f"{PAGES[0]}.html")
+    page.locator(".primary-toggle").click()
+    page.locator("#pst-primary-sidebar-modal[open]").wait_for()
+    page.keyboard.press("Escape")
+    assert page.locator("#pst-primary-sidebar-modal[open]").count() == 0
+    page.locator(".primary-toggle").click()
+    page.locator(f'#pst-primary-sidebar-modal a[href$="{Path(PAGES[1]).name}.html"]').click()
+    page.wait_for_url(f"**/{PAGES[1]}.html")
+    page.locator(".secondary-toggle").click()
+    page.locator("#pst-secondary-sidebar-modal[open] a").last.click()
+    assert page.locator("#pst-secondary-sidebar-modal[open]").count() == 0
+    page.close()
+    assert opened.trouble == []
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_link_to_a_check_shows_its_code(visit: Visit, name: str) -> None:
+    """Every link "checked" ends at a cell in sight, its code open, under the page's header."""
+    page = visit.open(f"{name}.html")
+    for link in page.locator("a.checked").all()[:5]:
+        anchor = link.get_attribute("href")
+        page.goto(f"{address_of(page)}{anchor}")
+        cell = page.locator(f'[id="{anchor[1:]}"]')
+        page.wait_for_timeout(50)
+        box = page.evaluate("id => document.getElementById(id).getBoundingClientRect().top",
+                            anchor[1:])
+        assert 0 <= box < 500, f"{anchor} stands at {box}"
+        assert cell.locator("details.hide:not([open])").count() == 0
+
+
+def address_of(page: Any) -> str:
+    return urldefrag(page.url).url
+
+
 # --- the interactive figures ----------------------------------------------------------------------
 
 def stand_alone(visit: Visit, figure: InteractiveFigure) -> Any:
@@ -363,7 +428,7 @@ def test_presets(visit: Visit) -> None:
 
 def test_reader_finds_the_cliff(visit: Visit) -> None:
     element = stand_alone(visit, confident_mistake())
-    note, slider = element.get_by_role("status"), element.locator("input")
+    note, slider = element.locator(".note"), element.locator("input")
     for dtype, last_good in ((np.float64, 709), (np.float32, 88)):
         with np.errstate(all="ignore"):
             kept, lost = (textbook.two_step_gradient(np.array([d, 0, 0.5], dtype), 1)[1]

@@ -57,9 +57,9 @@ export const make = (name, attributes = {}, ...children) => {
   return node;
 };
 
-/** A labelled range input; its value text is spoken and shown. */
+/** A range input with a label; its value is spoken and shown. */
 export const slider = (label, { min, max, step, value }, changed) => {
-  const output = make("output", {}, "");
+  const output = make("span", { class: "value", "aria-hidden": "true" }); // aria-valuetext says it
   const input = make("input", { type: "range", "aria-label": label, min, max, step, input: changed });
   input.value = value;
   const tell = (shown = input.valueAsNumber) => {
@@ -86,7 +86,7 @@ const style = `
   gap: 0.5rem; align-items: center; margin-block: 0.3rem; }
 .interactive input[type="range"] { width: 100%; min-height: 1.6rem; accent-color: var(--bar); }
 .interactive :focus-visible { outline: 3px solid var(--mark); outline-offset: 2px; }
-.interactive output, .interactive .value { font-variant-numeric: tabular-nums; text-align: right; }
+.interactive .value { font-variant-numeric: tabular-nums; text-align: right; }
 .interactive small { display: block; color: var(--mark); line-height: 1; }
 .interactive .track { position: relative; height: 1.5rem; background: var(--track); }
 .interactive .bar { position: absolute; inset: 0 auto 0 0; background: var(--bar); }
