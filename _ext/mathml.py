@@ -75,7 +75,17 @@ def convert(formulas: list[tuple[str, bool]]) -> list[str | None]:
     html = pandoc(json.dumps(document), "--from=json", "--to=html", "--mathml")
     html = APPLICATION.sub(r'\1<mspace width="0.167em"></mspace>', html)
     parts = [part.strip() for part in html.split("<!--next-->")][:-1]
-    return [part if part.startswith("<math") else None for part in parts]
+    return [slim(part, displayed) if part.startswith("<math") else None
+            for part, (_, displayed) in zip(parts, formulas, strict=True)]
+
+
+def slim(mathml: str, displayed: bool) -> str:
+    """MathML without what HTML does not need; a displayed formula keeps its TeX, for copying."""
+    mathml = mathml.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
+    if displayed:
+        return mathml
+    mathml = re.sub(r"<annotation.*?</annotation>|</?semantics>", "", mathml, flags=re.DOTALL)
+    return mathml.replace(' display="inline"', "")
 
 
 def is_math(node: nodes.Node) -> bool:
