@@ -34,7 +34,7 @@ class Copy:
 
     def strict_run(self, *options):
         """Run the notebook strictly; the failing code cells with what is reported of each."""
-        environment = {**os.environ, "PYTHONPATH": str(self.root)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(self.root), str(ROOT)])}
         result = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "tests.book.strict", "-p", "no:cacheprovider",
              "--strict-notebooks", "-q", "--color=no", *options, str(self.path)],

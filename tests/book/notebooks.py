@@ -179,10 +179,10 @@ def run(names, root=ROOT):
 
 def leave_user_settings_out(root):
     """Let kernels started from here ignore the user's settings of Matplotlib and IPython."""
-    os.environ["MATPLOTLIBRC"] = os.devnull
-    folder = root / "_build" / "ipython"
+    folder = root / "_build" / "settings"
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ["IPYTHONDIR"] = str(folder)
+    (folder / "matplotlibrc").touch()
+    os.environ["MATPLOTLIBRC"] = os.environ["IPYTHONDIR"] = str(folder)
 
 
 def prose(page):
