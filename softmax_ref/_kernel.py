@@ -50,6 +50,7 @@ Axis = int | tuple[int, ...] | None
 BLOCK = 32_768  # numbers a block: three float64 scratch arrays of it fit a 1 MB second-level cache
 LONGEST = 65_536  # classes a block may have; longer rows come in chunks, to bound the memory
 CLASS_MAJOR = 100  # up to so many classes, reductions run across rows instead of along them
+UNSHIFTED = 552.0  # logits within ± this need no shift: 1e±240 leaves room for weights and K·N
 TINY = 1e-240  # e below: the row is shifted, or a subnormal e would lose its digits
 FAINT = 1e-150  # a sum below: likewise
 HUGE = 1e240  # sum above: the row is shifted before exp or S·N overflow
@@ -225,12 +226,19 @@ class Block:
         c = shift_below(m)
         e, top = exp_minus(z, c), exp_minus(m, c)
         high, low = self._sum(e, top)
-        self.shift = np.zeros_like(self.maximum)
-        at = (slice(None), chosen) if self.class_major else chosen
-        for whole, part in (
-            (self.e, e), (self.top, top), (self.high, high), (self.low, low), (self.shift, c)
+        self._replace(self._index(chosen), e, top, high, low, c)
+
+    def _replace(self, at: Any, *parts: Array) -> None:
+        """New exponentials for some rows: e, top, high, low and the shift they belong to."""
+        if self.shift is None:
+            self.shift = np.zeros_like(self.maximum)
+        for whole, part in zip(
+            (self.e, self.top, self.high, self.low, self.shift), parts, strict=True
         ):
             whole[at] = part
+
+    def _index(self, rows: Array) -> Any:
+        return (slice(None), rows) if self.class_major else rows
 
     def _take(self, values: Array, rows: Array) -> Array:
         return values.take(rows, axis=1 - self.axis)
@@ -239,29 +247,31 @@ class Block:
     def without_pivot(self) -> tuple[Array, Array]:
         """``rest``, S without the pivot's term, and rest / top, to full relative accuracy.
 
-        (high - top) + low is off by at most K²·2⁻⁹³ of top (single: K·2⁻⁵²).  Rows where that
-        could matter, the confident ones, are summed again with the pivot at 0.
+        (high - top) + low is off by at most K²·2⁻⁹³ of top (single: K·2⁻⁵²): useless for a very
+        confident row.  So those are shifted by their maximum, which makes top exactly 1 and spares
+        them its error as well, and summed with the pivot left out.
         """
         rest = (self.high - self.top) + self.low
         ratio = rest / self.top
         classes = self.z.shape[self.axis]
-        limit = classes * 2.0**-23 if self.single else classes**2 * 2.0**-40
-        confident = np.flatnonzero(ratio < limit)
-        if confident.size:
-            z, m = self._take(self.z, confident), self._take(self.maximum, confident)
-            e, top = self._take(self.e, confident), self._take(self.top, confident)
-            at = (slice(None), confident) if self.class_major else confident
-            pivot = z == m  # one entry a row: a tie is not confident
-            rest[at] = part = self._rest_of(e, pivot)
-            # Shifted by m the pivot is exactly 1, which spares log_sum the rounding of top
-            direct = self._rest_of(exp_minus(z, m), pivot)
-            ratio[at] = np.where(direct > TINY, direct, part / top)
+        limit = classes * 2.0**-23 if self.single else max(2.0**-16, classes**2 * 2.0**-40)
+        chosen = np.flatnonzero(ratio < limit)
+        if chosen.size:
+            z, m = self._take(self.z, chosen), self._take(self.maximum, chosen)
+            pivot = z == m  # one a row: with a tie the ratio is at least 1
+            others = np.where(pivot, -np.inf, z)
+            second = np.maximum.reduce(others, axis=self.axis, keepdims=True)
+            c = np.where(m - second < UNSHIFTED, m, shift_below(m))
+            e, top = exp_minus(others, c), exp_minus(m, c)
+            high, low = self._sum(e, exp_minus(second, c))
+            part = high + low
+            np.copyto(e, top, where=pivot)
+            total = top + part
+            at = self._index(chosen)
+            rest[at], ratio[at] = part, part / top
+            self._replace(at, e, top, total, (top - total) + part, c)
+            self.total[at] = total
         return rest, ratio
-
-    def _rest_of(self, e: Array, pivot: Array) -> Array:
-        e[pivot] = 0.0
-        high, low = self._sum(e, np.maximum.reduce(e, axis=self.axis, keepdims=True))
-        return high + low
 
     @cached_property
     def log_sum(self) -> Array:
@@ -299,10 +309,6 @@ class Block:
         else:
             self.write(cube, np.divide, self.e, divisor)
 
-    def complement(self, z: Array, e: Array) -> Array:
-        """S - e for entries of the rows: the sum of all others, without cancellation."""
-        return np.where(z == self.maximum, self.without_pivot[0], (self.high - e) + self.low)
-
     def log_probabilities(self, scale: float) -> Array:
         """((z - m) - log Σ exp(z - m))·scale: two terms ≤ 0, no cancellation.
 
@@ -317,9 +323,15 @@ class Block:
         np.copyto(copy.reshape(part.shape), part)
         return copy
 
-    def exp_of(self, z: Array) -> Array:
-        """exp(z - c) for one logit a row."""
-        return np.exp(z) if self.shift is None else exp_minus(z, self.shift)
+    def complement(self, z: Array | None = None) -> Array:
+        """1 - p of one logit a row, or of all: 1 - p up to one half, the sum of the others beyond.
+
+        Only the pivot of a row can have p > 1/2.
+        """
+        rest, _ = self.without_pivot  # before anything else: it may shift rows anew
+        e = self.e if z is None else np.exp(z) if self.shift is None else exp_minus(z, self.shift)
+        p = e / self.total
+        return np.where(p > 0.5, rest / self.total, 1.0 - p)
 
     def total_times(self, count: float) -> Array:
         """S·count rounded once: (high part of S)·count is exact for counts below 2²⁶."""
@@ -401,7 +413,8 @@ def _sums_of_chunks(load: list[Callable[[], Block]], classes: int) -> dict[str, 
         return result
 
     m = fold(np.maximum, lambda block: block.z)
-    c = shift_below(m)
+    least = fold(np.minimum, lambda block: np.where(block.z == -np.inf, np.inf, block.z))
+    c = np.where((m <= UNSHIFTED) & (least >= -UNSHIFTED), 0.0, shift_below(m))
     top = exp_minus(m, c)
     ties = fold(np.add, lambda block: (block.z == m).astype(np.float64))
     second = fold(np.maximum, lambda block: np.where(block.z == m, -np.inf, block.z))
@@ -409,17 +422,18 @@ def _sums_of_chunks(load: list[Callable[[], Block]], classes: int) -> dict[str, 
     high = low = np.zeros_like(m)
     for chunk in load:
         block = chunk()
-        e = exp_minus(block.z, c)
-        e[block.z == m] = 0.0
+        e = exp_minus(np.where(block.z == m, -np.inf, block.z), c)
         part = pair_sum(e, bound, axis, classes)
         high, low = high + part[0], low + part[1]
+    pivots = ties * top
     rest = (ties - 1.0) * top + (high + low)
-    total = top + rest
-    back = total - top
+    total = pivots + high
+    back = total - pivots
+    low += (pivots - (total - back)) + (high - back)
     return {
-        "maximum": m, "shift": c, "top": top, "without_pivot": (rest, rest / top), "high": total, "total": total,
-        "low": (top - (total - back)) + (rest - back),
-    }
+        "maximum": m, "shift": c, "top": top, "without_pivot": (rest, rest / top),
+        "high": total, "low": low, "total": total + low,
+    }  # fmt: skip
 
 
 def _at(part: Array, classes: Array) -> tuple[Array, Array, Array]:

@@ -23,20 +23,19 @@ def _write_hard(
     hard: HardLabels, out: Array, block: Block, y: Array, weight: Array | None, ignored: Array | None
 ) -> None:
     """w·(p - e_y)/divisor of the rows of a block, the label's entry as -w·(1 - p_y)/divisor."""
-    z_y = block.pick(hard.rows.cube, y)
-    others = block.complement(z_y, block.exp_of(z_y))  # S·(1 - p_y)
+    others = block.complement(block.pick(hard.rows.cube, y))  # 1 - p_y
     divisor = hard.losses.divisor
     if hard.smoothing:
         _write_smoothed(hard, out, block, y, weight, others)
     elif weight is None:
         total = block.total_times(divisor)
         block.divide(out, total)
-        block.place(out, y, -others / total)
+        block.place(out, y, -others / divisor)
     else:
         factor = weight / divisor
         block.e *= factor
         block.divide(out, block.total)
-        block.place(out, y, -others * factor / block.total)
+        block.place(out, y, -others * factor)
     if ignored is not None and ignored.any():
         target = block.view(out)
         np.copyto(target, 0.0, where=np.broadcast_to(ignored, block.z.shape).reshape(target.shape))
@@ -52,7 +51,7 @@ def _write_smoothed(
     w_y: Array | float = 1.0 if weight is None else weight
     p = block.e / block.total
     at_label = block.row(np.take_along_axis(p, np.expand_dims(y.ravel(), block.axis), block.axis))
-    label = share * (at_label * total - w_y) - keep * w_y * (others / block.total)
+    label = share * (at_label * total - w_y) - keep * w_y * others
     block.write(
         out, np.divide, p * (keep * w_y + share * total) - share * w, np.asarray(hard.losses.divisor)
     )

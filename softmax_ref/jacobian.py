@@ -18,8 +18,8 @@ def _jacobian(z: ArrayLike, off_diagonal: Any, diagonal: Any) -> Any:
     classes = rows.classes
     out = np.empty((rows.sizes[0], classes, classes), rows.dtype)
     for block in rows.blocks(whole=True):
+        q = block.complement()
         p = block.e / block.total
-        q = block.complement(block.z, block.e) / block.total
         if block.class_major:
             p, q = p.T, q.T
         target = out[block.rows[0]]

@@ -1,0 +1,337 @@
+"""Speed and accuracy side by side: softmax_ref against SciPy, PyTorch and JAX, in one process.
+
+    python -m benchmarks.speed [--plot benchmarks/speed.svg] [--seconds 0.3]
+
+For every shape and type the candidates run in turns, and the best time of each counts: a slow
+moment of the machine hits all of them alike.  Beside every ratio stands the worst error in ULP on
+these very logits (N(0, 3²), every fourth row confident by a gap of 40), judged by `softmax_ref.exact` on up to 40 rows.
+Peers run on one thread; PyTorch's and JAX's loss is forward and backward.  Also printed: the axis-0
+case, how time grows with N and K (slopes of log time, 1 is linear), the peak of memory beyond the
+output, and what a batch of normalised log-probabilities costs logsumexp.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import platform
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"  # before the peers are imported
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+os.environ["JAX_ENABLE_X64"] = "1"
+
+import numpy as np  # noqa: E402
+
+import softmax_ref as sr  # noqa: E402
+
+SHAPES = [
+    (1, 10), (64, 10), (1000, 10), (100_000, 10),
+    (10_000, 100), (1000, 1000), (128, 32_000), (256, 50_000),
+]  # fmt: skip
+FUNCTIONS = ["softmax", "log_softmax", "logsumexp", "loss and gradient"]
+BOUNDS = {"softmax": 1.0, "log_softmax": 1.0, "logsumexp": 0.4, "loss and gradient": 1.0}
+Array = np.ndarray[Any, np.dtype[Any]]
+Candidates = dict[str, Callable[[], Any]]
+
+
+def candidates(function: str, z: Array, y: Array, axis: int) -> Candidates:
+    """softmax_ref first, then every peer that is installed."""
+    if function == "loss and gradient":
+        found: Candidates = {
+            "softmax_ref": lambda: sr.cross_entropy_value_and_grad(z, y, axis=axis)
+        }
+    else:
+        ours = getattr(sr, function)
+        found = {"softmax_ref": lambda: ours(z, axis=axis)}
+    for peer in (_scipy, _torch, _jax):
+        try:
+            call = peer(function, z, y, axis)
+        except ImportError:
+            continue
+        if call is not None:
+            found[peer.__name__[1:]] = call
+    return found
+
+
+def _scipy(function: str, z: Array, y: Array, axis: int) -> Callable[[], Any] | None:
+    from scipy import special
+
+    if function == "loss and gradient":
+        return None
+    peer = getattr(special, function)
+    return lambda: peer(z, axis=axis)
+
+
+def _torch(function: str, z: Array, y: Array, axis: int) -> Callable[[], Any]:
+    import torch
+
+    torch.set_num_threads(1)
+    x = torch.from_numpy(z)
+    if function != "loss and gradient":
+        peer = getattr(torch, function)
+
+        def forward() -> Any:
+            with torch.no_grad():
+                return peer(x, dim=axis).numpy()
+
+        return forward
+    x.requires_grad_(True)
+    target = torch.from_numpy(y)
+
+    def both() -> Any:
+        x.grad = None
+        logits = x if axis in (-1, 1) else x.T
+        loss = torch.nn.functional.cross_entropy(logits, target)
+        loss.backward()
+        return loss.detach().numpy(), x.grad.numpy()
+
+    return both
+
+
+def _jax(function: str, z: Array, y: Array, axis: int) -> Callable[[], Any]:
+    import jax
+
+    x, target = jax.numpy.asarray(z), jax.numpy.asarray(y)
+    if function != "loss and gradient":
+        where = jax.scipy.special if function == "logsumexp" else jax.nn
+        peer = jax.jit(lambda a: getattr(where, function)(a, axis=axis))
+        return lambda: peer(x).block_until_ready()
+
+    def loss(a: Any) -> Any:
+        rows = a if axis in (-1, 1) else a.T
+        picked = jax.numpy.take_along_axis(jax.nn.log_softmax(rows), target[:, None], 1)
+        return -picked.mean()
+
+    value_and_grad = jax.jit(jax.value_and_grad(loss))
+    return lambda: jax.block_until_ready(value_and_grad(x))
+
+
+def best_times(calls: list[Callable[[], Any]], seconds: float) -> list[float]:
+    """The best time of each, taking turns for so many seconds (and five turns at least)."""
+    repeat = []
+    for call in calls:
+        call()
+        start = time.perf_counter()
+        call()
+        repeat.append(max(1, int(1e-3 / (time.perf_counter() - start))))
+    best = [math.inf] * len(calls)
+    end, turns = time.perf_counter() + seconds, 0
+    while turns < 5 or time.perf_counter() < end:
+        for i, call in enumerate(calls):
+            start = time.perf_counter()
+            for _ in range(repeat[i]):
+                call()
+            best[i] = min(best[i], (time.perf_counter() - start) / repeat[i])
+        turns += 1
+    return best
+
+
+def worst_ulp(function: str, result: Any, z: Array, y: Array) -> float:
+    """The worst error of some rows (classes last), by the exact tier."""
+    count, classes = z.shape
+    chosen = np.unique(np.linspace(0, count - 1, max(1, min(40, 4000 // classes)), dtype=int))
+    values = np.asarray(result[1] if function == "loss and gradient" else result)
+    worst = 0.0
+    for r in chosen:
+        row = z[r].astype(np.float64).tolist()
+        if function == "loss and gradient":
+            exact = np.array(sr.exact.cross_entropy_grad(row, int(y[r]))) / count
+        else:
+            exact = np.array(getattr(sr.exact, function)(row))
+        spacing = np.spacing(np.abs(exact.astype(z.dtype))).astype(np.float64)
+        worst = max(worst, float(np.max(np.abs(values[r].astype(np.float64) - exact) / spacing)))
+    return worst
+
+
+def logits(shape: tuple[int, int], dtype: str) -> tuple[Array, Array]:
+    """N(0, 3²); every fourth row has one logit 40 above the rest, which is its label."""
+    random = np.random.default_rng(sum(shape))
+    z = 3.0 * random.normal(size=shape)
+    y = random.integers(0, shape[1], shape[0])
+    confident = np.arange(0, shape[0], 4)
+    z[confident, y[confident]] = z[confident].max(axis=1) + 40.0
+    return z.astype(dtype), y
+
+
+def table(seconds: float, dtypes: list[str]) -> list[dict[str, Any]]:
+    """One record a function, type and shape: times, ratios to softmax_ref, errors."""
+    records = []
+    for dtype in dtypes:
+        for function in FUNCTIONS:
+            for shape in SHAPES:
+                z, y = logits(shape, dtype)
+                calls = candidates(function, z, y, -1)
+                times = best_times(list(calls.values()), seconds)
+                errors = [worst_ulp(function, call(), z, y) for call in calls.values()]
+                record = {
+                    "dtype": dtype, "function": function, "shape": shape,
+                    "time": dict(zip(calls, times, strict=True)),
+                    "ulp": dict(zip(calls, errors, strict=True)),
+                }  # fmt: skip
+                records.append(record)
+                print(_line(record), flush=True)
+    return records
+
+
+def _line(record: dict[str, Any]) -> str:
+    times, ulp = record["time"], record["ulp"]
+    ours = times["softmax_ref"]
+    size = math.prod(record["shape"])
+    shape = "{} × {}".format(*record["shape"])
+    text = f"{record['dtype']} {record['function']:18}{shape:>14}{ours / size * 1e9:9.2f} ns a logit"
+    text += f"  {_ulp(ulp['softmax_ref'])}"
+    for peer in times:
+        if peer != "softmax_ref":
+            text += f" | {ours / times[peer]:5.2f} × {peer} {_ulp(ulp[peer])}"
+    return text
+
+
+def _ulp(error: float) -> str:
+    return f"({error:.2f} ULP)" if error < 1000 else f"({error:.0e} ULP)"
+
+
+def summary(records: list[dict[str, Any]]) -> None:
+    """Geometric means and worst ratios over the shapes."""
+    print("\ngeometric mean of time / peer's time over the shapes (worst shape)")
+    for dtype in dict.fromkeys(r["dtype"] for r in records):
+        for function in FUNCTIONS:
+            chosen = [r for r in records if (r["dtype"], r["function"]) == (dtype, function)]
+            text = f"{dtype} {function:18}"
+            for peer in list(chosen[0]["time"])[1:]:
+                ratios = [r["time"]["softmax_ref"] / r["time"][peer] for r in chosen]
+                mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+                text += f"  {peer} {mean:.2f} ({max(ratios):.2f})"
+            worst = max(r["ulp"]["softmax_ref"] for r in chosen)
+            print(f"{text}   worst error {worst:.2f} ULP")
+
+
+def other_axis(seconds: float) -> None:
+    print("\nclasses on axis 0: time / peer's time")
+    for shape in ((10, 100_000), (100, 10_000), (1000, 1000)):
+        z, y = logits(shape[::-1], "float64")
+        z = np.ascontiguousarray(z.T)
+        for function in FUNCTIONS:
+            calls = candidates(function, z, y, 0)
+            times = dict(zip(calls, best_times(list(calls.values()), seconds / 2), strict=True))
+            ratios = (f"{times['softmax_ref'] / times[p]:.2f} × {p}" for p in list(calls)[1:])
+            print(f"{shape[0]:>5} × {shape[1]:<7}{function:18}", *ratios)
+
+
+def slopes(seconds: float) -> None:
+    """How time grows with the number of rows and of classes."""
+    print("\nslope of log time (1: linear)")
+    growth = {
+        "N, K = 10": [(n, 10) for n in (10_000, 100_000, 1_000_000)],
+        "K, N = 10": [(10, k) for k in (10_000, 100_000, 1_000_000)],
+    }
+    for name, shapes in growth.items():
+        for function in FUNCTIONS:
+            times = []
+            for shape in shapes:
+                z, y = logits(shape, "float64")
+                times += best_times([candidates(function, z, y, -1)["softmax_ref"]], seconds)
+            sizes = [math.log(math.prod(shape)) for shape in shapes]
+            slope = float(np.polyfit(sizes, np.log(times), 1)[0])
+            print(f"{name}  {function:18} {slope:.2f}")
+
+
+def memory() -> None:
+    """Peak of memory beyond the output, scratch included."""
+    print("\npeak memory beyond the output, MiB")
+    for shape in ((1_000_000, 10), (1000, 10_000), (150, 60_000), (10, 1_000_000)):
+        for offset in (0.0, 5000.0):
+            z, y = logits(shape, "float64")
+            z += offset
+            peaks = []
+            for function in FUNCTIONS:
+                call = candidates(function, z, y, -1)["softmax_ref"]
+                sr._kernel._scratch.__dict__.clear()
+                tracemalloc.start()
+                result = call()
+                _, peak = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+                output = sum(np.asarray(r).nbytes for r in (result if isinstance(result, tuple) else (result,)))
+                peaks.append(f"{function} {(peak - output) / 2**20:.2f}")
+            print(f"{shape[0]:>9} × {shape[1]:<9} offset {offset:<7}", ", ".join(peaks))
+
+
+def normalised(seconds: float) -> None:
+    """logsumexp of log-probabilities, where m and log S cancel in every row."""
+    print("\nlogsumexp of normalised log-probabilities (float64), ns a logit, and × the usual time")
+    for shape in ((1000, 10), (1000, 100), (100, 1000)):
+        z, _ = logits(shape, "float64")
+        log_p = sr.log_softmax(z)
+        usual, hard = best_times([lambda: sr.logsumexp(z), lambda: sr.logsumexp(log_p)], seconds)  # noqa: B023
+        print(f"{shape[0]:>6} × {shape[1]:<5} {hard / z.size * 1e9:8.1f} ns  × {hard / usual:.0f}")
+
+
+def plot(records: list[dict[str, Any]], path: str) -> None:
+    """The ratios as points, one panel a function."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "softmax_ref", "font.size": 9})
+    from matplotlib import pyplot as plt
+
+    figure, panels = plt.subplots(2, 2, figsize=(8, 5.6), sharex=True, sharey=True, layout="constrained")
+    colours = {"scipy": "#0072b2", "torch": "#d55e00", "jax": "#009e73"}
+    for panel, function in zip(panels.flat, FUNCTIONS, strict=True):
+        for dtype, marker in (("float64", "o"), ("float32", "^")):
+            chosen = [r for r in records if (r["dtype"], r["function"]) == (dtype, function)]
+            for peer in list(chosen[0]["time"])[1:]:
+                ratios = [r["time"]["softmax_ref"] / r["time"][peer] for r in chosen]
+                panel.plot(
+                    ratios, marker, color=colours[peer], label=f"{peer}, {dtype}",
+                    fillstyle="full" if dtype == "float64" else "none", linestyle=":", linewidth=0.7,
+                )  # fmt: skip
+        panel.axhline(1.0, color="black", linewidth=0.8)
+        panel.set_yscale("log")
+        panel.set_title(function)
+        panel.set_xticks(range(len(SHAPES)), ["{}×{}".format(*s) for s in SHAPES], rotation=45, ha="right")
+    panels[0, 0].legend(fontsize=7)
+    figure.supylabel("time / peer's time")
+    figure.savefig(path, metadata={"Date": None})
+
+
+def machine() -> str:
+    versions = [f"Python {platform.python_version()}", f"NumPy {np.__version__}"]
+    for name in ("scipy", "torch", "jax"):
+        try:
+            versions.append(f"{name} {__import__(name).__version__}")
+        except ImportError:
+            versions.append(f"{name} not installed")
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:
+            model = next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {os.cpu_count()} CPUs; " + ", ".join(versions)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plot", help="write the ratios as a figure")
+    parser.add_argument("--seconds", type=float, default=0.3, help="for each line")
+    options = parser.parse_args()
+    print(machine())
+    records = table(options.seconds, ["float64", "float32"])
+    summary(records)
+    other_axis(options.seconds)
+    slopes(options.seconds)
+    memory()
+    normalised(options.seconds)
+    if options.plot:
+        plot(records, options.plot)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
