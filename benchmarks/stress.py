@@ -119,7 +119,10 @@ def families(random: np.random.Generator, scale: float) -> Iterator[tuple[str, A
         yield "offset to -1e15", offset - 10 ** uniform(3, 15, (len(offset), 1))
         size = rows(2500, classes)
         yield "magnitudes", 10.0 ** uniform(-320, 3, size) * random.choice([-1, 1], size)
-        yield "huge", random.choice([-1.7e308, 1.7e308, 1.69e308, 0.0, -0.0, 1e300], rows(300, classes))
+        yield (
+            "huge",
+            random.choice([-1.7e308, 1.7e308, 1.69e308, 0.0, -0.0, 1e300], rows(300, classes)),
+        )
         yield "edge of the unshifted range", uniform(530, 620, size) * random.choice([-1, 1], size)
         masked = normal(0, 5, rows(2500, classes))
         masked[uniform(size=masked.shape) < 0.4] = -np.inf
@@ -172,7 +175,11 @@ def ulps(got: float, want: Any, kind: np.dtype[Any], oracle: Any) -> float:
 def _infinite(got: float, want: Any, kind: np.dtype[Any], oracle: Any) -> float:
     """An infinity is right where the exact value rounds to it."""
     with np.errstate(over="ignore"):
-        return 0.0 if want is not None and got == np.asarray(oracle.close(want)).astype(kind) else math.inf
+        return (
+            0.0
+            if want is not None and got == np.asarray(oracle.close(want)).astype(kind)
+            else math.inf
+        )
 
 
 def judge(task: tuple[str, Array, int]) -> dict[str, tuple[int, float, str]]:
@@ -213,7 +220,7 @@ def judge(task: tuple[str, Array, int]) -> dict[str, tuple[int, float, str]]:
         others = [s if i == k else total - x for i, x in enumerate(e)]
         exact_q = [x / total for x in others]
         worst.see("softmax_complement", z[r], q[r], exact_q, oracle)
-        exact_log = [None if x is None else x - log_sum for x in d]
+        exact_log: list[Any] = [None if x is None else x - log_sum for x in d]
         worst.see("log_softmax", z[r], log_p[r], exact_log, oracle)
         y = int(labels[r])
         exact_g = [x / (total * count) for x in e]
@@ -221,8 +228,9 @@ def judge(task: tuple[str, Array, int]) -> dict[str, tuple[int, float, str]]:
         worst.see("cross_entropy_grad", z[r], gradient[r], exact_g, oracle)
         chosen = range(classes) if small else [y]
         for j, i in enumerate(chosen):
-            if exact_log[i] is not None:
-                worst.see("cross_entropy", z[r], losses[r, j], [-exact_log[i]], oracle)
+            log_i = exact_log[i]
+            if log_i is not None:
+                worst.see("cross_entropy", z[r], losses[r, j], [-log_i], oracle)
         if small:
             for j in range(classes):
                 if z[r, j] > -math.inf or j == 0:
@@ -238,7 +246,9 @@ def judge(task: tuple[str, Array, int]) -> dict[str, tuple[int, float, str]]:
             e, d, s, _ = _exponentials(row, oracle)
             worst.see(name, row, p_low[r], [t / (oracle.one + s) for t in e], oracle)
             log_sum = oracle.log1p(s)
-            worst.see(name, row, log_low[r], [None if t is None else t - log_sum for t in d], oracle)
+            worst.see(
+                name, row, log_low[r], [None if t is None else t - log_sum for t in d], oracle
+            )
     return worst.found
 
 
@@ -253,7 +263,9 @@ def _exponentials(
     pivot = int(row.argmax())
     if e is None or d is None or k != pivot:
         m = oracle.number(float(row[pivot]))
-        d = [oracle.difference(oracle.number(x), m) if x > -math.inf else None for x in row.tolist()]
+        d = [
+            oracle.difference(oracle.number(x), m) if x > -math.inf else None for x in row.tolist()
+        ]
         e = [oracle.zero if x is None else oracle.exp(x) for x in d]
     s = oracle.zero
     for i in range(len(row)):
@@ -270,7 +282,7 @@ def main() -> int:
     options = parser.parse_args()
     start = time.perf_counter()
     random = np.random.default_rng(options.seed)
-    tasks = []
+    tasks: list[tuple[str, Array, int]] = []
     for family, z in families(random, options.rows):
         for part in np.array_split(z, max(1, z.size // 20_000)):
             if len(part):

@@ -3,27 +3,28 @@ r"""Floor 0: from an array and an axis to cache-sized blocks of rows with their 
 The accuracy of the whole package is decided here, once.
 
 A row :math:`z_1..z_K` with maximum :math:`m` becomes :math:`e_i = e^{z_i - c}` for some shift
-:math:`c` (0 where that is possible), ``top`` :math:`= e^{m-c}`, the sum :math:`S = \sum e_i` as an
-unevaluated pair, and ``rest`` :math:`= S - e^{m-c}`, *the sum without the pivot*.  Write
-:math:`u = 2^{-53}` and :math:`\varepsilon \le 1.4u` for the relative error of NumPy's exp and log1p.  To first order, for every K, range and offset:
+:math:`c` (0 wherever that is possible), ``top`` :math:`= e^{m-c}`, the sum :math:`S = \sum e_i` as
+an unevaluated pair ``high + low``, and ``rest``, *the sum without the pivot*.  With
+:math:`u = 2^{-53}` and :math:`\varepsilon` for the relative error of NumPy's exp and log1p (at most
+1.4u: 0.7 units in the last place), to first order and for every K, range and offset:
 
-=================================  =====================================  ========================
-quantity                           computed as                            relative error
-=================================  =====================================  ========================
-e, top                             no shift, or TwoSum and e += e·low     ε
-S                                  fl(high + low)                         ε + u
-rest                               (high - top) + low, or re-summed       ε + 2u
-softmax                            e / S                                  2ε + 2u
-1 - p (pivot)                      rest / S                               2ε + 4u
-1 - p (others)                     ((high - e) + low) / S                 2ε + 4u
-hard-label gradient                e / fl(S·N), -(1 - p_y)/N              2ε + 4u
-log_softmax, hard-label loss       (z - m) - log1p(rest / top)            3ε + 5u, no cancellation
-logsumexp, not cancelling          m + log1p(rest / top)                  see `probabilities`
-=================================  =====================================  ========================
+=============================  =================================  ==============================
+quantity                       computed as                        relative error
+=============================  =================================  ==============================
+e, top                         no shift, or TwoSum, e + e·lost    ε, or ε + u
+S                              fl(high + low)                     ε + u
+rest                           (high - top) + low, or summed      ε + u
+softmax                        e / S                              2ε + 2u
+1 - p, p > 1/2                 rest / S                           2ε + 3u
+1 - p, p ≤ 1/2                 fl(1 - p)                          2ε + 3u
+hard-label gradient, mean      e / fl(S·N), -(1 - p_y) / N        2ε + 2u, 2ε + 4u
+log_softmax, hard-label loss   (z - m) - log1p(rest / top)        3ε + 3u: nothing cancels
+logsumexp                      m + log1p(rest / top)              3ε + 3u, or 112 bits
+=============================  =================================  ==============================
 
-An error of u is between a half and one unit in the last place, and the last rounding of each line
-is at most a half.  Observed over millions of adversarial values: below 3 units (``make stress``).
-float32 and float16 are computed in float64 and rounded once.
+An error of u is one half to one unit in the last place (ULP), and no line comes near its bound
+with random roundings: over millions of adversarial values the worst is about 3 ULP
+(``benchmarks/stress.py`` prints it).  float32 and float16 are computed in float64 and rounded once.
 
 References
 ----------
@@ -287,6 +288,12 @@ class Block:
         part = cube[self.rows[0], :, self.rows[1]]
         return self.row(part[_at(part, classes)]).astype(np.float64, copy=False)
 
+    def logits(self, rows: Array) -> Array:
+        """All logits of some rows, (n, K) in float64."""
+        part = self.cube[self.rows[0], :, self.rows[1]]
+        i, j = np.divmod(rows, part.shape[2])
+        return part[i, :, j].astype(np.float64)
+
     def place(self, cube: Array, classes: Array, values: Array) -> None:
         """Set the entry of each row at its class."""
         part = cube[self.rows[0], :, self.rows[1]]
@@ -323,15 +330,15 @@ class Block:
         np.copyto(copy.reshape(part.shape), part)
         return copy
 
-    def complement(self, z: Array | None = None) -> Array:
-        """1 - p of one logit a row, or of all: 1 - p up to one half, the sum of the others beyond.
+    def complement(self, z: Array | None = None, count: float = 1.0) -> Array:
+        """(1 - p)/count for one logit a row, or for all.
 
-        Only the pivot of a row can have p > 1/2.
+        1 - p loses nothing up to p = 1/2; beyond, only possible for the pivot, it is rest / S.
         """
         rest, _ = self.without_pivot  # before anything else: it may shift rows anew
         e = self.e if z is None else np.exp(z) if self.shift is None else exp_minus(z, self.shift)
         p = e / self.total
-        return np.where(p > 0.5, rest / self.total, 1.0 - p)
+        return np.where(p > 0.5, rest / self.total_times(count), (1.0 - p) / count)
 
     def total_times(self, count: float) -> Array:
         """S·count rounded once: (high part of S)·count is exact for counts below 2²⁶."""

@@ -154,7 +154,7 @@ def _nearest(enclose: Callable[[int], _Interval]) -> float:
 
 
 def _logits(row: Iterable[float]) -> list[float]:
-    logits = []
+    logits: list[float] = []
     for i, value in enumerate(row):
         if not isinstance(value, Real):
             raise TypeError(f"row[{i}] must be a real number, got {value!r}")
@@ -220,7 +220,8 @@ def log_softmax(row: Iterable[float]) -> list[float]:
         return [math.nan] * len(logits)
     r = _Row(logits)
     return [
-        -r.plus_log_sum(r.shifts[i].copy_negate()) if i in r.shifts else -math.inf for i in range(len(logits))
+        -r.plus_log_sum(r.shifts[i].copy_negate()) if i in r.shifts else -math.inf
+        for i in range(len(logits))
     ]
 
 

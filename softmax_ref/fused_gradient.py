@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._kernel import Array, Axis, Block, row_sums
-from .loss import HardLabels, SoftTargets
+from .loss import HardLabels, Labels, SoftTargets
 
 __all__ = [
     "cross_entropy_grad",
@@ -19,23 +19,22 @@ __all__ = [
 ]
 
 
-def _write_hard(
-    hard: HardLabels, out: Array, block: Block, y: Array, weight: Array | None, ignored: Array | None
-) -> None:
+def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> None:
     """w·(p - e_y)/divisor of the rows of a block, the label's entry as -w·(1 - p_y)/divisor."""
-    others = block.complement(block.pick(hard.rows.cube, y))  # 1 - p_y
-    divisor = hard.losses.divisor
+    y, weight, ignored = labels
+    z_y, divisor = block.pick(hard.rows.cube, y), hard.losses.divisor
     if hard.smoothing:
-        _write_smoothed(hard, out, block, y, weight, others)
+        _write_smoothed(hard, out, block, y, weight, block.complement(z_y))
     elif weight is None:
-        total = block.total_times(divisor)
-        block.divide(out, total)
-        block.place(out, y, -others / divisor)
+        at_label = -block.complement(z_y, divisor)  # before e is written over
+        block.divide(out, block.total_times(divisor))
+        block.place(out, y, at_label)
     else:
         factor = weight / divisor
+        at_label = -block.complement(z_y) * factor
         block.e *= factor
         block.divide(out, block.total)
-        block.place(out, y, -others * factor)
+        block.place(out, y, at_label)
     if ignored is not None and ignored.any():
         target = block.view(out)
         np.copyto(target, 0.0, where=np.broadcast_to(ignored, block.z.shape).reshape(target.shape))
@@ -52,9 +51,8 @@ def _write_smoothed(
     p = block.e / block.total
     at_label = block.row(np.take_along_axis(p, np.expand_dims(y.ravel(), block.axis), block.axis))
     label = share * (at_label * total - w_y) - keep * w_y * others
-    block.write(
-        out, np.divide, p * (keep * w_y + share * total) - share * w, np.asarray(hard.losses.divisor)
-    )
+    gradient = p * (keep * w_y + share * total) - share * w
+    block.write(out, np.divide, gradient, np.asarray(hard.losses.divisor))
     block.place(out, y, label / hard.losses.divisor)
 
 
@@ -100,9 +98,9 @@ def cross_entropy_value_and_grad(
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
     out = np.empty(hard.rows.sizes, hard.rows.dtype)
-    for block, *about in hard.blocks():
-        hard.losses.add(block, partial(hard.loss, block, *about))
-        _write_hard(hard, out, block, *about)
+    for block, labels_here in hard.blocks():
+        hard.losses.add(block, partial(hard.loss, block, labels_here))
+        _write_hard(hard, out, block, labels_here)
     return hard.losses.result(), hard.rows.from_cube(out)
 
 
@@ -155,8 +153,8 @@ def cross_entropy_grad(
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
     out = np.empty(hard.rows.sizes, hard.rows.dtype)
-    for block, *about in hard.blocks():
-        _write_hard(hard, out, block, *about)
+    for block, labels_here in hard.blocks():
+        _write_hard(hard, out, block, labels_here)
     return hard.rows.from_cube(out)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._kernel import BLOCK, Array, Axis, Rows, float_type, pair_sum, real_array
+from ._kernel import BLOCK, Axis, Rows, float_type, pair_sum, real_array
 
 __all__ = ["log_softmax_jacobian", "softmax_jacobian", "softmax_vjp"]
 
@@ -100,7 +100,7 @@ def log_softmax_jacobian(z: ArrayLike) -> Any:
     array([[ 1.00000000e+00, -1.00000000e+00],
            [-4.24835426e-18,  4.24835426e-18]])
     """
-    return _jacobian(z, lambda p_i, p_j: np.broadcast_to(-p_j, np.broadcast(p_i, p_j).shape), lambda p, q: q)
+    return _jacobian(z, lambda p_i, p_j: -np.ones_like(p_i) * p_j, lambda p, q: q)
 
 
 @np.errstate(all="ignore")

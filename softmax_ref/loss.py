@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,7 +29,7 @@ class Losses:
         self.pending: list[Array] = []
         self.count = 0
         self.parts: list[float] = []
-        self.averages: list[float] = []  # of rows whose sum might overflow where their mean does not
+        self.averages: list[float] = []  # where the sum might overflow and the mean does not
         if reduction == "none":
             self.each = np.empty((rows.sizes[0], rows.sizes[2]))
 
@@ -74,6 +74,14 @@ class Losses:
         self.collect()
         total = sum(self.averages) + math.fsum(self.parts) / self.divisor
         return rounded(np.asarray(total), self.rows.dtype)
+
+
+class Labels(NamedTuple):
+    """What the arguments say about the rows of one block."""
+
+    classes: Array  # 0 where ignored
+    weight: Array | None  # one a row, like the block's own numbers; None: all 1
+    ignored: Array | None  # likewise; None: no row is
 
 
 class HardLabels:
@@ -131,8 +139,8 @@ class HardLabels:
         counts = np.bincount(y.ravel().astype(np.intp), minlength=self.rows.classes)
         return math.fsum(self.weight * counts)
 
-    def blocks(self) -> Iterator[tuple[Block, Array, Array | None, Array | None]]:
-        """Blocks with their labels, the weights of their rows, and which rows to ignore."""
+    def blocks(self) -> Iterator[tuple[Block, Labels]]:
+        """Blocks with the labels of their rows."""
         for block in self.rows.blocks(whole=self.smoothing > 0):
             y = self.labels[block.rows]
             ignored = None
@@ -142,24 +150,22 @@ class HardLabels:
                 ignored = block.row(ignored)
             y = y.astype(np.intp, copy=False)
             weight = None if self.weight is None else block.row(self.weight[y])
-            yield block, y, weight, ignored
+            yield block, Labels(y, weight, ignored)
 
-    def loss(
-        self, block: Block, y: Array, weight: Array | None, ignored: Array | None, scale: float
-    ) -> Array:
+    def loss(self, block: Block, labels: Labels, scale: float) -> Array:
         """(log_sum + (m - z_y))·scale of each row: both terms ≥ 0, no cancellation."""
-        z_y, m = block.pick(self.rows.cube, y), block.maximum
+        z_y, m = block.pick(self.rows.cube, labels.classes), block.maximum
         if scale == 1.0:
             loss = block.log_sum + (m - z_y)
         else:  # where the loss is so large that its scale must come before its difference
             loss = block.log_sum * scale + (m * scale - z_y * scale)
-        if weight is not None:
-            loss = product(weight, loss)
+        if labels.weight is not None:
+            loss = product(labels.weight, loss)
         if self.smoothing:
             share = 2.0 * self.smoothing / self.rows.classes * self.class_weights(block)
             spread = row_sums(product(share, -block.log_probabilities(scale / 2.0)), block.axis)
             loss = product(np.asarray(1.0 - self.smoothing), loss) + spread
-        return loss if ignored is None else np.where(ignored, 0.0, loss)
+        return loss if labels.ignored is None else np.where(labels.ignored, 0.0, loss)
 
     def class_weights(self, block: Block) -> Array:
         """The weights along the class axis of a block."""
@@ -268,8 +274,8 @@ def cross_entropy(
     0.6931471805599453
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
-    for block, *about in hard.blocks():
-        hard.losses.add(block, partial(hard.loss, block, *about))
+    for block, labels_here in hard.blocks():
+        hard.losses.add(block, partial(hard.loss, block, labels_here))
     return hard.losses.result()
 
 

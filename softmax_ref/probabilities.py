@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import exact
-from ._kernel import Axis, Rows, rounded
+from ._cancellation import logsumexp_near_zero
+from ._kernel import Array, Axis, Block, Rows, rounded
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmax_complement"]
 
@@ -143,6 +143,19 @@ def softmax_complement(z: ArrayLike, axis: Axis = -1) -> Any:
     return rows.from_cube(out)
 
 
+def _logsumexp(block: Block) -> Array:
+    m, log_sum = block.maximum, block.log_sum
+    value = m + log_sum
+    if not np.maximum.reduce(np.abs(m), axis=None) < np.inf:
+        value = np.where(np.isinf(m), m, value)
+    # The error of log_sum grows by log_sum / |value|; float32 can spare some digits
+    cancelled = log_sum > np.abs(value) * (2.0**20 if block.single else 1.0)
+    cancelled &= m < 0.0
+    if cancelled.any():
+        value[cancelled] = logsumexp_near_zero(block.logits(np.flatnonzero(cancelled)))
+    return value
+
+
 @np.errstate(all="ignore")
 def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     r"""log Σ exp(z) of every row.
@@ -162,8 +175,8 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     Returns
     -------
     NumPy scalar or ndarray, shape of z without axis, float type of z
-        ``-inf`` for rows of nothing but ``-inf`` and for empty rows; ``inf`` for rows with ``+inf``;
-        NaN for rows with NaN.
+        ``-inf`` for rows of nothing but ``-inf`` and for empty rows; ``inf`` for rows with
+        ``+inf``; NaN for rows with NaN.
 
     Raises
     ------
@@ -173,8 +186,8 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     Notes
     -----
     ≤ 3 ULP.  The two terms cancel only for -log K ≤ z_k < 0, at worst for normalised
-    log-probabilities, whose logsumexp is a rounding error near 0.  The error grows by
-    log_sum/\|lse\|; from 1.5 on the row is summed again with more digits.
+    log-probabilities, whose logsumexp is a rounding error near 0.  Rows that lose a digit so are
+    summed again with 112 bits (`softmax_ref._cancellation`), at some 100 times the cost.
 
     Examples
     --------
@@ -184,15 +197,11 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     array([[1000.69314718]])
     """
     rows = Rows(z, axis)
-    before, classes, after = rows.sizes
-    out = np.full((before, after), -np.inf)
+    out = np.full((rows.sizes[0], rows.sizes[2]), -np.inf)
     for block in rows.blocks():
-        m = block.maximum
-        value = np.where(np.isinf(m), m, m + block.log_sum)
-        for row in np.flatnonzero(block.log_sum > 1.5 * np.abs(value)) if (m < 0).any() else ():
-            value.flat[row] = exact.logsumexp(block._take(block.z, [row]).ravel().tolist())
-        target = out[block.rows]
-        target[...] = value.reshape(target.shape)
+        if block.first:
+            target = out[block.rows]
+            target[...] = _logsumexp(block).reshape(target.shape)
     shape = rows.kept
     if keepdims:
         shape = tuple(1 if a in rows.axes else n for a, n in enumerate(rows.shape))
