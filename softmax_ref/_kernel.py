@@ -53,7 +53,7 @@ LONGEST = 65_536  # classes a block may have; longer rows come in chunks, to bou
 CLASS_MAJOR = 100  # up to so many classes, reductions run across rows instead of along them
 UNSHIFTED = 552.0  # logits within ± this need no shift: 1e±240 leaves room for weights and K·N
 TINY = 1e-240  # e below: the row is shifted, or a subnormal e would lose its digits
-FAINT = 1e-150  # a sum below: likewise
+FAINT = 1e-150  # a sum below: likewise, for float32 and float16
 HUGE = 1e240  # sum above: the row is shifted before exp or S·N overflow
 _scratch = threading.local()  # kept between calls: fresh pages cost more than the arithmetic
 
@@ -97,16 +97,15 @@ class Rows:
         self.dtype, self.shape = float_type(given), given.shape
         shape = given.shape or (1,)  # a number is a row of one class
         axes = normal_axes(axis, len(shape))
-        kept = tuple(a for a in range(len(shape)) if a not in axes)
-        self.kept = tuple(shape[a] for a in kept)
-        self.axes, self.order, first = axes, None, axes[0]
-        if axes[-1] - first >= len(axes):  # not neighbours: bring them to the end
-            self.order, first = (*kept, *axes), len(kept)
+        first, last = axes[0], axes[-1] + 1
+        self.order: tuple[int, ...] | None = None
+        if last - first > len(axes):  # not neighbours: bring them to the end
+            self.order = (*(a for a in range(len(shape)) if a not in axes), *axes)
             shape = tuple(shape[a] for a in self.order)
-        last = first + len(axes)
-        self.ordered = shape
-        self.sizes = math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])
-        self.classes = self.sizes[1]
+            first, last = len(shape) - len(axes), len(shape)
+        self.axes, self.ordered, self.kept = axes, shape, shape[:first] + shape[last:]
+        self.classes = math.prod(shape[first:last])
+        self.sizes = math.prod(shape[:first]), self.classes, math.prod(shape[last:])
         self.cube = self.as_cube(given)
 
     def as_cube(self, array: Array) -> Array:
@@ -196,7 +195,8 @@ class Block:
         self.maximum = np.maximum.reduce(z, axis=self.axis, keepdims=True)
         np.exp(z, out=e)
         self.top = np.exp(self.maximum)
-        self.high, self.low = self._sum(e, self.top, _lend(2, z.size).reshape(z.shape))
+        work = _lend(2, z.size).reshape(z.shape)
+        self.high, self.low = self._sum(e, self.top, work)
         # single: a term that TINY would catch vanishes in float32 next to a sum above FAINT
         least, limit = (self.high, FAINT) if self.single else (e, TINY)
         if not (
@@ -217,9 +217,10 @@ class Block:
 
         -inf, a mask, is no underflow: its exp is exactly 0.
         """
-        lost = self.high < FAINT
-        if not self.single:
-            lost |= np.any((self.e < TINY) & (self.z > -np.inf), axis=self.axis, keepdims=True)
+        if self.single:
+            lost = self.high < FAINT
+        else:
+            lost = np.any((self.e < TINY) & (self.z > -np.inf), axis=self.axis, keepdims=True)
         chosen = np.flatnonzero(lost | ~(self.high <= HUGE))
         if not chosen.size:
             return
