@@ -32,6 +32,8 @@ from sphinx.util.images import get_image_size
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "softmax_ref" / "verify" / "static"  # scripts of the interactive figures
+# What sphinx-proof and sphinx-exercise give to every box of a kind, though an id is for one.
+SHARED_IDS = {"proof", "proof-content", "exercise-content", "solution-content"}
 INLINE_MODULE = re.compile(r'<script type="module">.*?</script>', re.DOTALL)
 
 
@@ -54,9 +56,8 @@ class FoldDropdowns(SphinxPostTransform):
             node for node in self.document.findall(nodes.Admonition)
             if "dropdown" in node["classes"] and isinstance(node[0], nodes.title)
         ]
-        for section in self.document.findall(nodes.section):
-            if isinstance(section.parent, nodes.Admonition):
-                section["ids"] = []  # sphinx-exercise gives all of its sections the same
+        for node in self.document.findall(lambda node: isinstance(node, nodes.Element)):
+            node["ids"] = [name for name in node["ids"] if name not in SHARED_IDS]
         for node in folded:
             classes = " ".join(("admonition", *node["classes"]))
             anchors = "".join(f'<span id="{anchor}"></span>' for anchor in node["ids"])

@@ -17,8 +17,10 @@ import re
 import subprocess
 import unicodedata
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element, fromstring, tostring
 
 import pypandoc
 import ziamath
@@ -31,12 +33,7 @@ from sphinx.util.math import get_node_equation_number
 
 logger = logging.getLogger(__name__)
 FONT = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
-# A function's name and its argument: TeX sets a thin space between, browsers do not.
-APPLICATION = re.compile(
-    r'(<mo>&#8289;</mo></mrow>'
-    r'|<(munder|msub|msup)><mi mathvariant="normal">[a-z ]{2,}</mi>(?:(?!<\2>).)*?</\2>)'
-    r"(?=<m(?!o\b))"
-)
+APPLICATION = "\u2061"  # the invisible operator between a function and its argument
 ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}(?:(?!\\begin\{).)*?\\end\{\1\}", re.DOTALL)
 
 
@@ -62,6 +59,37 @@ def prepare(tex: str) -> str:
     return rf"\begin{{aligned}}{tex}\end{{aligned}}" if r"\\" in outside else tex
 
 
+def is_name(node: Element) -> bool:
+    """Whether a node is the name of a function, such as log, with or without a script."""
+    if node.tag in ("mrow", "msub", "msup", "munder", "msubsup"):
+        return len(node) > 0 and is_name(node[0]) and (
+            node.tag != "mrow" or node[-1].text == APPLICATION)
+    return node.tag == "mi" and len(node.text or "") > 1
+
+
+def finish(mathml: str, displayed: bool) -> str:
+    """Drop what HTML does not need; set thin spaces around names of functions, as TeX does.
+
+    A displayed formula keeps its TeX, for copying.
+    """
+    math = fromstring(mathml.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', ""))
+    for row in [node for node in math.iter() if node.tag in ("mrow", "mtd", "msqrt", "mstyle")]:
+        for left, right in reversed(list(pairwise(row))):
+            inner = right
+            while inner.tag == "mrow" and len(inner):
+                inner = inner[0]
+            closed = left.tag == "mo" and left.get("form") == "postfix"
+            if (is_name(left) and inner.tag not in ("mo", "mspace")) or (
+                is_name(right) and (closed or left.tag not in ("mo", "mspace"))
+            ):
+                row.insert(list(row).index(right), Element("mspace", width="0.167em"))
+    if not displayed:
+        del math.attrib["display"]
+        semantics = math[0]
+        math[:] = semantics[:1]
+    return tostring(math, encoding="unicode")
+
+
 def convert(formulas: list[tuple[str, bool]]) -> list[str | None]:
     """MathML of (TeX, displayed?) pairs, in order, by one pandoc call; None where it failed."""
     if not formulas:
@@ -73,19 +101,9 @@ def convert(formulas: list[tuple[str, bool]]) -> list[str | None]:
         blocks.append({"t": "RawBlock", "c": ["html", "<!--next-->"]})
     document = {"pandoc-api-version": api_version(), "meta": {}, "blocks": blocks}
     html = pandoc(json.dumps(document), "--from=json", "--to=html", "--mathml")
-    html = APPLICATION.sub(r'\1<mspace width="0.167em"></mspace>', html)
     parts = [part.strip() for part in html.split("<!--next-->")][:-1]
-    return [slim(part, displayed) if part.startswith("<math") else None
+    return [finish(part, displayed) if part.startswith("<math") else None
             for part, (_, displayed) in zip(parts, formulas, strict=True)]
-
-
-def slim(mathml: str, displayed: bool) -> str:
-    """MathML without what HTML does not need; a displayed formula keeps its TeX, for copying."""
-    mathml = mathml.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
-    if displayed:
-        return mathml
-    mathml = re.sub(r"<annotation.*?</annotation>|</?semantics>", "", mathml, flags=re.DOTALL)
-    return mathml.replace(' display="inline"', "")
 
 
 def is_math(node: nodes.Node) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from tests.book.browser import HTML, ROOT, chromium, launch, pages, serve
 PAGES = pages()
 NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").exists()]
 SCREENSHOTS = ROOT / "_build" / "screenshots"
+PART = 6000  # pixels; what can be looked at in one picture
 SCHEMES = ("light", "dark")
 WIDTHS = (1400, 390)
 COMMENT = re.compile(r"/\*.*?\*/|^\s*//.*?$", re.DOTALL | re.MULTILINE)
@@ -119,6 +122,9 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
 # What is wrong with a page, seen from inside: TeX left as text, formulas or images without
 # extent, anything that reaches beyond the right edge.
 INSPECT = r"""async () => {
+  const style = document.createElement("style"); // lays out what is out of sight, too
+  style.textContent = "article > section > section { content-visibility: visible !important; }";
+  document.head.append(style);
   for (const image of document.images) image.loading = "eager";
   await Promise.all([...document.images].map((image) => image.decode().catch(() => null)));
   document.querySelectorAll("details").forEach((folded) => { folded.open = true; });
@@ -127,7 +133,7 @@ INSPECT = r"""async () => {
   text.querySelectorAll("annotation, pre, code, script, style").forEach((e) => e.remove());
   const tex = text.textContent.match(/\\[a-zA-Z]{2,}|\$\$|\\[([]|\$[^$\n]{1,60}\$/);
   if (tex) found.push("TeX left as text: " + tex[0]);
-  for (const math of document.querySelectorAll("math")) {
+  for (const math of document.querySelectorAll("article math")) {
     const box = math.getBoundingClientRect();
     if (box.width < 1 || box.height < 1) found.push("formula without extent: " + math.textContent);
   }
@@ -145,6 +151,16 @@ INSPECT = r"""async () => {
 }"""
 
 
+def photograph(page: Any, name: str, whole: bool) -> None:
+    """Leave pictures of a page: of its beginning, or of all of it in parts."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    height = page.evaluate("document.scrollingElement.scrollHeight")
+    page.set_viewport_size({**page.viewport_size, "height": min(PART, height)})
+    for part, top in enumerate(range(0, height if whole else 1, PART)):
+        page.evaluate("top => scrollTo(0, top)", top)
+        page.screenshot(path=SCREENSHOTS / f"{name}-{part}.jpg", type="jpeg", quality=70)
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", [*PAGES, "search"])
@@ -156,9 +172,8 @@ def test_page(browser: Any, address: str, name: str, scheme: str, width: int) ->
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(map(int, re.findall(r"\d+", background)[:3])) / 3
     assert (brightness > 128) == (scheme == "light"), f"background {background} in {scheme}"
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name.replace('/', '-')}-{scheme}-{width}.jpg",
-                    full_page=True, type="jpeg", quality=70)
+    photograph(page, f"{name.replace('/', '-')}-{scheme}-{width}",
+               whole=(scheme, width) in (("light", 1400), ("dark", 390)))
     page.close()
     assert opened.trouble == []
 
@@ -358,6 +373,42 @@ def test_link_to_a_check_shows_its_code(visit: Visit, name: str) -> None:
 
 def address_of(page: Any) -> str:
     return urldefrag(page.url).url
+
+
+# --- the extensions, without a browser ------------------------------------------------------------
+
+@pytest.fixture
+def small_book(tmp_path: Path) -> Callable[[str], tuple[str, str]]:
+    """Build a page with the book's formulas and checks; return its HTML and the warnings."""
+    def build(source: str) -> tuple[str, str]:
+        (tmp_path / "page.md").write_text(source, encoding="utf-8")
+        (tmp_path / "conf.py").write_text(
+            f"import sys\nsys.path.insert(0, {str(ROOT / '_ext')!r})\n"
+            "extensions = ['myst_parser', 'mathml', 'checks']\nroot_doc = 'page'\n"
+            "myst_enable_extensions = ['dollarmath', 'amsmath']\n", encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "sphinx", "-q", "-b", "html", ".", "html"],
+            cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)
+        return (tmp_path / "html" / "page.html").read_text(encoding="utf-8"), done.stderr
+    return build
+
+
+def test_formula_that_cannot_be_converted_is_named(small_book: Any) -> None:
+    html, warnings = small_book("# Title\n\nText $a = b$ and $\\notacommand x$.\n")
+    assert "page.md:3: WARNING" in warnings and r"\notacommand x" in warnings
+    assert warnings.count("WARNING") == 1 and "<mi>a</mi>" in html
+
+
+def test_numbers_and_references_of_equations(small_book: Any) -> None:
+    html, warnings = small_book(
+        "# Title with $p_i$\n\n$$ a = b \\\\ c = d $$ (eq-one)\n\n$$ \\sqrt x $$ (eq-two)\n\n"
+        "By {eq}`eq-two` and {eq}`eq-one`, **S3-05** holds.\n\n| claim |\n|---|\n| S3-05 |\n")
+    assert warnings == ""
+    for label, number in (("eq-one", 1), ("eq-two", 2)):
+        assert f'id="equation-{label}"' in html and f'<span class="eqno">({number})' in html
+        assert f'href="#equation-{label}">({number})</a>' in html
+    assert html.count("<mtr>") == 2, "the two lines of the first equation"
+    assert '<strong id="check-S3-05">' in html and 'href="#check-S3-05">S3-05</a>' in html
 
 
 # --- the interactive figures ----------------------------------------------------------------------
