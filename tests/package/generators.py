@@ -46,6 +46,13 @@ def _tail(rng: np.random.Generator, classes: int) -> np.ndarray:
     return row
 
 
+def _faint(rng: np.random.Generator, classes: int) -> np.ndarray:
+    """exp of the others is subnormal or 0, their probabilities are normal numbers."""
+    row = rng.uniform(-770, -700, size=classes)
+    row[rng.integers(classes)] = -rng.uniform(80, 500)
+    return row
+
+
 def _magnitudes(rng: np.random.Generator, classes: int) -> np.ndarray:
     """From subnormal to the largest, all exponents alike."""
     return np.ldexp(rng.uniform(-1, 1, classes), rng.integers(-1070, 1024, classes))
@@ -82,6 +89,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "huge": lambda rng, k: rng.choice([1.7e308, -1.7e308, 1.6e308, 0.0, 1.0], k),
     "masked": _masked,
     "subnormal tail": _tail,
+    "faint": _faint,
     "thresholds": _near_threshold,
     "log-probabilities": _normalised,
     "lse near 0": lambda rng, k: rng.normal(size=k) * 1e-3 - math.log(k),

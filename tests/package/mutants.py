@@ -98,11 +98,12 @@ def _() -> None:
     replace_in_numpy(log1p=lambda x, *a, **k: np.log(np.add(x, 1), *a, **k))
 
 
-@mutant("exp is wrong by 5 in the 15th digit")
+@mutant("exp(x) is wrong by 2e-15 x: a factor common to all would cancel in e / S")
 def _() -> None:
     def exp(x: Any, *args: Any, **kwargs: Any) -> Any:
+        factor = 1 + 2e-15 * np.clip(x, -50, 50)  # first: the result may overwrite x
         value = np.exp(x, *args, **kwargs)
-        return np.multiply(value, 1 + 5e-15, out=value if isinstance(value, np.ndarray) else None)
+        return np.multiply(value, factor, out=value if isinstance(value, np.ndarray) else None)
 
     replace_in_numpy(exp=exp)
 

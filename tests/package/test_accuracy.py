@@ -47,7 +47,15 @@ HALF_PRECISIONS = {
 SHAPES = ((6, 2), (6, 10), (1, 100))
 
 #: the families that every fast selection meets: each breaks another shortcut
-CORE_FAMILIES = ("wide 350", "dominant 30-60", "offset 1e15", "masked", "subnormal tail", "ties")
+CORE_FAMILIES = (
+    "wide 350",
+    "dominant 30-60",
+    "offset 1e15",
+    "masked",
+    "subnormal tail",
+    "ties",
+    "faint",
+)
 EVERY_FAMILY = [
     pytest.param(name, marks=pytest.mark.core) if name in CORE_FAMILIES else name
     for name in FAMILIES
