@@ -256,7 +256,7 @@ class Block:
         rest = (self.high - self.top) + self.low
         ratio = rest / self.top
         classes = self.z.shape[self.axis]
-        limit = classes * 2.0**-23 if self.single else max(2.0**-16, classes**2 * 2.0**-40)
+        limit = classes * 2.0**-23 if self.single else max(2.0**-10, classes**2 * 2.0**-40)
         chosen = np.flatnonzero(ratio < limit)
         if chosen.size:
             z, m = self._take(self.z, chosen), self._take(self.maximum, chosen)
@@ -355,12 +355,13 @@ class Block:
 
 
 def shift_below(m: Array) -> Array:
-    """c = m - 512: no exp(z - c) overflows, none that matters (z - m > -1200) is subnormal.
+    """c near m - 512: no exp(z - c) overflows, none that matters (z - m > -1200) is subnormal.
 
+    As a multiple of 64, c leaves z - c exact wherever that is smaller than z.
     From 2⁶⁰ on m - 512 would round to numbers far from it, and c = m does: differences of logits
     are multiples of 64 there, and none of them has a subnormal exp.
     """
-    return np.where(np.abs(m) < 2.0**60, m - 512.0, m)
+    return np.where(np.abs(m) < 2.0**60, np.rint(m / 64.0 - 8.0) * 64.0, m)
 
 
 def exp_minus(z: Array, c: Array) -> Array:
