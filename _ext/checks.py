@@ -5,6 +5,7 @@ A code cell that calls ``settle("S3-10", …)``, ``equation("eq-sum", …)`` or
 first bold claim id in the prose, for claims that are discussed and not computed. Then
 
 - a labelled equation that has a check on its page shows a small link to it,
+- the line that a check prints is set apart from the prose, as a paragraph of class ``check``,
 - a table cell that holds nothing but a claim id links to its check, on whichever page that is,
 - ``{ref}`check-S3-10``` works from everywhere.
 """
@@ -20,6 +21,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 CHECKING = {"settle", "equation", "Derivation"}
+MARKS = ("✔ ", "◐ ", "✘ ", "✎ ")  # how a line begins that a check prints
 CLAIM = re.compile(r"(?:S\d|O[A-Z]|G)-\d\d")
 
 
@@ -56,6 +58,9 @@ def mark_checks(app: Sphinx, doctree: nodes.document) -> None:
             continue
         for key in keys:
             checks.setdefault(key, cell)
+        for line in cell.findall(nodes.paragraph):
+            if line.astext().startswith(MARKS):
+                line["classes"].append("check")
     in_cells = {id(node) for cell in cells for node in cell.findall(nodes.strong)}
     for node in doctree.findall(nodes.strong):
         if id(node) not in in_cells and CLAIM.fullmatch(node.astext()):
