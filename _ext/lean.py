@@ -165,7 +165,8 @@ def rebuild_all(app: Sphinx, env: BuildEnvironment, added: set[str], changed: se
     """Every page, when what stands beside the pages is newer than at the last build."""
     own = [Path(app.confdir) / name for name in ("_config.yml", "_toc.yml", "references.bib")]
     for folder in (*(ROOT / name for name in ("_ext", "_static", "_templates")), FIGURES):
-        own += [path for path in folder.rglob("*.*") if path.suffix != ".pyc"]
+        own += [path for path in folder.rglob("*.*")
+                if path.suffix != ".pyc" and not path.name.startswith("readme-")]
     newest = max(path.stat().st_mtime for path in own)
     unchanged = newest == getattr(env, "newest_asset", None)
     env.newest_asset = newest  # type: ignore[attr-defined]

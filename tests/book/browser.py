@@ -108,13 +108,13 @@ def take_screenshots() -> None:
     if executable is None:
         sys.exit("no Chromium found: install one, or name it in CHROMIUM")
     with serve() as address, launch(executable) as browser:
-        for scheme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": 1180, "height": 760}, color_scheme=scheme)
+        for scheme, subject in (("light", "div.math:has(a.checked)"), ("dark", "softmax-sliders")):
+            page = browser.new_page(viewport={"width": 1180, "height": 760}, color_scheme=scheme,
+                                    reduced_motion="reduce")
             page.goto(f"{address}/chapters/softmax.html")
             page.evaluate("document.fonts.ready")
-            target = page.locator("div.math:has(a.checked)").first
-            target.scroll_into_view_if_needed()
-            page.evaluate("scrollBy(0, 260)")
+            for _ in range(2):  # what comes into sight is laid out then, and may move the rest
+                page.locator(subject).first.evaluate("e => e.scrollIntoView({block: 'center'})")
             page.wait_for_timeout(300)  # the sidebar marks the section, and comes to rest
             path = ROOT / "_static" / f"readme-{scheme}.png"
             page.screenshot(path=path)

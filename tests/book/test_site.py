@@ -47,7 +47,8 @@ def out_of_date() -> str:
     """Say what is newer than the built pages, or missing; empty if nothing."""
     shared = [ROOT / "_config.yml", ROOT / "_toc.yml"]
     for folder in ("_ext", "_static", "_templates", "softmax_ref/verify/static"):
-        shared += [path for path in (ROOT / folder).rglob("*.*") if path.suffix != ".pyc"]
+        shared += [path for path in (ROOT / folder).rglob("*.*")
+                   if path.suffix != ".pyc" and not path.name.startswith("readme-")]
     newest = max(shared, key=lambda path: path.stat().st_mtime)
     for page in PAGES:
         built = HTML / f"{page}.html"
@@ -465,16 +466,21 @@ def test_presets(visit: Visit) -> None:
     element = stand_alone(visit, softmax_sliders())
     start = np.array([2.5, -1, 3.2, 0.5])
     before = widths(element)
-    for label, expected in (("Add 1 to all", start), ("Start", start), ("Halve all", start / 2),
-                            ("Double all", start)):
+    for label, expected in (("Shift all by 1", start), ("Start", start),
+                            ("Temperature × 2", start / 2), ("Temperature ÷ 2", start)):
         element.get_by_role("button", name=label).press("Enter")
         assert np.allclose(widths(element), softmax_ref.softmax(expected), rtol=1e-5), label
     assert np.allclose(widths(element), before, rtol=1e-5)
     element.get_by_role("button", name="Overflow").press("Enter")
     plain = [row[-1] for row in table_rows(element)]
     with np.errstate(all="ignore"):
-        expected = textbook.softmax(np.float32([89, 88, 87, 50]))
+        expected = textbook.softmax(np.float32([89, 88, 87, 86]))
     assert np.isnan(expected[0]) and plain == ["NaN", "0.0000", "0.0000", "0.0000"]
+    safe = widths(element)
+    for _ in range(20):  # a shift that would leave the sliders' range is not made
+        element.get_by_role("button", name="Shift all by 1").press("Enter")
+    assert np.allclose(widths(element), safe, rtol=1e-5)
+    assert element.locator("input").first.input_value() == "100"
 
 
 def test_reader_finds_the_cliff(visit: Visit) -> None:

@@ -9,8 +9,8 @@ const SUBSCRIPTS = "₁₂₃₄₅₆₇₈₉";
 const NOTES = {
   start: "Move one score up: its own bar grows, all the others shrink. The arrows say how fast.",
   shift: "One was added to every score. No bar moved: softmax sees differences only.",
-  hot: "All scores were halved, a temperature of two: the bars move towards each other.",
-  cold: "All scores were doubled, a temperature of one half: the largest takes more.",
+  hot: "Twice the temperature, all scores halved: the bars move towards each other.",
+  cold: "Half the temperature, all scores doubled: the largest takes more.",
   overflow: "The thin bars and the second numbers are the plain formula in float32: beyond "
     + `${show(Math.log(LARGEST32), 1)} exp overflows, and ∞/∞ is NaN. The full bars subtract the `
     + "largest score first.",
@@ -42,31 +42,28 @@ class SoftmaxSliders extends InteractiveFigure {
         ...this.rows.map((row) => row.element)),
       make("div", { class: "buttons" },
         preset("Start", "start", () => this.start),
-        preset("Add 1 to all", "shift", (z) => z.map((x) => x + 1)),
-        preset("Halve all", "hot", (z) => z.map((x) => x / 2)),
-        preset("Double all", "cold", (z) => z.map((x) => x * 2)),
-        preset("Overflow", "overflow", () => [89, 88, 87, 50])),
+        preset("Shift all by 1", "shift", (z) => z.map((x) => x + 1)),
+        preset("Temperature × 2", "hot", (z) => z.map((x) => x / 2)),
+        preset("Temperature ÷ 2", "cold", (z) => z.map((x) => x * 2)),
+        preset("Overflow", "overflow", (z) => z.map((x, i) => 89 - i))),
       this.note,
     ];
   }
 
-  /** The scores; a preset may set them between the steps of the sliders or beyond their range. */
-  set scores(scores) {
-    this.values = scores.map((x) => Math.min(100, Math.max(-100, x)));
-    const largest = Math.max(...this.values.map(Math.abs));
+  /** Set all scores, between the steps of the sliders or beyond their range if need be. */
+  preset(note, scores) {
+    const largest = Math.max(...scores.map(Math.abs));
     const reach = [5, 10, 20, 50, 100].find((limit) => largest <= limit);
+    if (!reach) return;
+    this.values = scores;
+    this.comparing = note === "overflow" || (this.comparing && note !== "start");
+    this.note.textContent = NOTES[note];
     this.rows.forEach(({ input }, i) => {
       input.min = -reach;
       input.max = reach;
       input.value = this.values[i];
     });
     this.update();
-  }
-
-  preset(note, scores) {
-    this.comparing = note === "overflow";
-    this.note.textContent = NOTES[note];
-    this.scores = scores;
   }
 
   move(i) {
@@ -91,7 +88,7 @@ class SoftmaxSliders extends InteractiveFigure {
       row.arrow.style.left = `${100 * from}%`;
       row.arrow.style.width = `${100 * (to - from)}%`;
       row.arrow.className = `arrow ${column[i] >= 0 ? "up" : "down"}`;
-      row.arrow.hidden = Math.abs(column[i]) < 0.001;
+      row.arrow.hidden = Math.abs(column[i]) < 0.005;
     });
     const j = SUBSCRIPTS[this.moved];
     const head = ["i", "score z", "probability p", `∂p / ∂z${j}`];
