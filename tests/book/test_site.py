@@ -434,6 +434,24 @@ def test_figure_shows_its_fall_back_numbers(visit: Visit, make: Any) -> None:
     assert visit.trouble == []
 
 
+def test_figure_where_scripts_are_run_afterwards(visit: Visit) -> None:
+    """JupyterLab puts an output in as text, and then runs a copy of each script in it."""
+    visit.page.goto("about:blank")
+    for make in (softmax_sliders, softmax_sliders, confident_mistake):  # one of them twice
+        visit.page.evaluate("""html => {
+          const host = document.body.appendChild(document.createElement("div"));
+          host.innerHTML = html;
+          for (const script of host.querySelectorAll("script")) {
+            const copy = document.createElement("script");
+            for (const { name, value } of script.attributes) copy.setAttribute(name, value);
+            copy.textContent = script.textContent;
+            script.replaceWith(copy);
+          }
+        }""", make()._repr_html_())
+    visit.page.wait_for_function("document.querySelectorAll('.interactive input').length === 9")
+    assert visit.trouble == []
+
+
 def test_fall_back_table_without_a_script(browser: Any) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
     for make in (softmax_sliders, confident_mistake):
