@@ -25,7 +25,8 @@ def report(fake, failures):
     """Print one readable line about each cell that noticed."""
     for cell, text in failures.items():
         text = re.split(r"-{60,}|check this notebook", text.replace("Cell outputs differ", ""))[0]
-        print(f"{fake} → code cell {cell}: {' '.join(text.split()[4:])[:240]}")
+        chapter, _, text = text.strip().partition(f", code cell {cell}:")
+        print(f"{fake} → {chapter}, code cell {cell}: {' '.join(text.split())[:240]}")
 
 
 def change_digit(output):
@@ -215,7 +216,7 @@ def test_broken_package(tmp_path, mistake):
         break_package(copy.root, mistake)
         failures = copy.strict_run("-x")
         if failures:
-            report(f"{function}: {mistake} → {path.name}", failures)
+            report(f"{function}: {mistake}", failures)
             return
     copy = Copy(tmp_path / "package", notebooks()[0].stem, package=True)
     break_package(copy.root, mistake)
