@@ -48,8 +48,8 @@ from numpy.typing import ArrayLike
 Array = np.ndarray[Any, np.dtype[Any]]
 Axis = int | tuple[int, ...] | None
 
-BLOCK = 32_768  # numbers a block: three float64 scratch arrays of it fit a 1 MB second-level cache
-LONGEST = 65_536  # classes a block may have; longer rows come in chunks, to bound the memory
+BLOCK = 24_576  # numbers a block: three float64 scratch arrays of it fit a 1 MB second-level cache
+LONGEST = 50_000  # classes a block may have; longer rows come in chunks, to bound the memory
 CLASS_MAJOR = 100  # up to so many classes, reductions run across rows instead of along them
 UNSHIFTED = 552.0  # logits within ± this need no shift: 1e±240 leaves room for weights and K·N
 TINY = 1e-240  # e below: the row is shifted, or a subnormal e would lose its digits
@@ -225,10 +225,9 @@ class Block:
         if not chosen.size:
             return
         z, m = self._take(self.z, chosen), self._take(self.maximum, chosen)
-        c = shift_below(m)
-        e, top = exp_minus(z, c), exp_minus(m, c)
+        e, top = exp_minus(z, m), np.exp(m - m)  # 1, or NaN
         high, low = self._sum(e, top)
-        self._replace(self._index(chosen), e, top, high, low, c)
+        self._replace(self._index(chosen), e, top, high, low, m)
 
     def _replace(self, at: Any, *parts: Array) -> None:
         """New exponentials for some rows: e, top, high, low and the shift they belong to."""
@@ -243,6 +242,8 @@ class Block:
         return (slice(None), rows) if self.class_major else rows
 
     def _take(self, values: Array, rows: Array) -> Array:
+        if rows.size == self.maximum.size:
+            return values  # nobody writes to what is taken: no copy
         return values.take(rows, axis=1 - self.axis)
 
     @cached_property
@@ -262,10 +263,13 @@ class Block:
             z, m = self._take(self.z, chosen), self._take(self.maximum, chosen)
             pivot = z == m  # one a row: with a tie the ratio is at least 1
             others = np.where(pivot, -np.inf, z)
-            second = np.maximum.reduce(others, axis=self.axis, keepdims=True)
-            c = np.where(m - second < UNSHIFTED, m, shift_below(m))
-            e, top = exp_minus(others, c), exp_minus(m, c)
-            high, low = self._sum(e, exp_minus(second, c))
+            c, e, top = m, exp_minus(others, m), np.ones_like(m)
+            bound = np.maximum.reduce(e, axis=self.axis, keepdims=True)
+            if np.minimum.reduce(bound, axis=None) < TINY:  # subnormal terms would lose digits
+                c = np.where(bound < TINY, shift_below(m), m)
+                e, top = exp_minus(others, c), exp_minus(m, c)
+                bound = np.maximum.reduce(e, axis=self.axis, keepdims=True)
+            high, low = self._sum(e, bound)
             part = high + low
             np.copyto(e, top, where=pivot)
             total = top + part
@@ -423,11 +427,11 @@ def _sums_of_chunks(load: list[Callable[[], Block]], classes: int) -> dict[str, 
 
     m = fold(np.maximum, lambda block: block.z)
     least = fold(np.minimum, lambda block: np.where(block.z == -np.inf, np.inf, block.z))
-    c = np.where((m <= UNSHIFTED) & (least >= -UNSHIFTED), 0.0, shift_below(m))
-    top = exp_minus(m, c)
     ties = fold(np.add, lambda block: (block.z == m).astype(np.float64))
     second = fold(np.maximum, lambda block: np.where(block.z == m, -np.inf, block.z))
-    bound = exp_minus(second, c)
+    c = np.where(m - second < UNSHIFTED, m, shift_below(m))
+    c[(m <= UNSHIFTED) & (least >= -UNSHIFTED)] = 0.0
+    top, bound = exp_minus(m, c), exp_minus(second, c)
     high = low = np.zeros_like(m)
     for chunk in load:
         block = chunk()
