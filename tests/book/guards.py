@@ -274,10 +274,12 @@ def settled_claims(root):
                 if name is None:
                     yield f"{where}: {ast.unparse(call)[:60]}: write the id as a literal text"
                     continue
-                for argument in call.keywords:
-                    if argument.arg != "evidence" and _computes_nothing(argument.value, constants):
-                        yield (f"{where}: {name}: {argument.arg}={ast.unparse(argument.value)} "
-                               "computes nothing; write the check")
+                conditions = [(k.arg, k.value) for k in call.keywords if k.arg != "evidence"]
+                conditions += [("holds", argument) for argument in call.args[1:2]]
+                for key, value in conditions:
+                    if _computes_nothing(value, constants):
+                        yield (f"{where}: {name}: {key}={ast.unparse(value)} computes nothing; "
+                               "write the check")
                 if ast.unparse(call.func).endswith("settle"):
                     settled[name] += 1
                     if name not in ledger:

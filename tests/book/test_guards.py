@@ -138,6 +138,7 @@ SPOILED = [
     (guards.computed_numbers, say("Write `x = 0.123987`."), "0.123987"),
     (guards.computed_numbers, say("```{note}\nIt is 0.123987.\n```"), "0.123987"),
     (guards.computed_numbers, say("It is 0.9182…"), "0.9182"),
+    (guards.settled_claims, code('equation("eq-new", True, "…")'), "holds=True computes nothing"),
     (guards.settled_claims, without_settle, "settled 0 times"),
     (guards.settled_claims, renamed_settle, "S4-99 is not in claims.toml"),
     (guards.settled_claims, computed_id, "write the id as a literal"),
