@@ -25,13 +25,14 @@ from typing import Any
 from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
-from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.images import get_image_size
 
+from softmax_ref.verify import interactive
+
 ROOT = Path(__file__).resolve().parent.parent
-FIGURES = ROOT / "softmax_ref" / "verify" / "static"  # scripts of the interactive figures
+FIGURES = interactive.STATIC  # scripts of the interactive figures
 # What sphinx-proof and sphinx-exercise give to every box of a kind, though an id is for one.
 SHARED_IDS = {"proof", "proof-content", "exercise-content", "solution-content"}
 INLINE_MODULE = re.compile(r'<script type="module">.*?</script>', re.DOTALL)
@@ -179,8 +180,13 @@ def forget_failure(app: Sphinx, exception: Exception | None) -> None:
         (Path(app.doctreedir) / "environment.pickle").unlink(missing_ok=True)
 
 
-def add_figures(app: Sphinx, config: Config) -> None:
-    config.html_static_path.append(str(FIGURES))
+def write_figures(app: Sphinx, exception: Exception | None) -> None:
+    """Write each element's script as one plain file: a browser loads no module from a disk."""
+    if exception or app.builder.format != "html":
+        return
+    for tag in {tag for data in app.env.metadata.values() for tag in data.get("elements", ())}:
+        text = "(() => {\n" + interactive.script(tag) + "})();\n"
+        (Path(app.outdir) / "_static" / f"{tag}.js").write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -190,10 +196,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(HideCodeCellNode, override=True, html=(visit_hidden_code, depart_hidden_code))
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     app.add_node(nodes.image, override=True, html=(visit_image, depart_image))
-    app.connect("config-inited", add_figures)
     app.connect("env-get-outdated", rebuild_all)
     app.connect("doctree-read", share_scripts)
     app.connect("doctree-read", keep_columns)
     app.connect("html-page-context", prepare_page, priority=900)
+    app.connect("build-finished", write_figures)
     app.connect("build-finished", forget_failure)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -36,7 +36,7 @@ class InteractiveFigure:
             for first, *others in self.rows)
         return (f"<{self.tag}{attributes}><table><caption>{escape(self.caption)}</caption>"
                 f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></{self.tag}>\n"
-                f'<script type="module">\n{self.script()}</script>')
+                f'<script type="module">\n{script(self.tag)}</script>')
 
     def __repr__(self) -> str:
         lines = [self.head, *self.rows]
@@ -45,12 +45,13 @@ class InteractiveFigure:
             "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True))
             for line in lines])
 
-    def script(self) -> str:
-        """Return the element's module with the shared one in front of it, as one module."""
-        shared = (STATIC / "interactive-figure.js").read_text(encoding="utf-8")
-        own = (STATIC / f"{self.tag}.js").read_text(encoding="utf-8")
-        own = re.sub(r"^import .*?;\n", "", own, flags=re.DOTALL | re.MULTILINE)
-        return re.sub(r"^export ", "", shared, flags=re.MULTILINE) + own
+
+def script(tag: str) -> str:
+    """Return the script of an element, the module that all share in front of it, as one module."""
+    shared = (STATIC / "interactive-figure.js").read_text(encoding="utf-8")
+    own = (STATIC / f"{tag}.js").read_text(encoding="utf-8")
+    own = re.sub(r"^import .*?;\n", "", own, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"^export ", "", shared, flags=re.MULTILINE) + own
 
 
 def show(value: float, digits: int = 4) -> str:
