@@ -43,7 +43,7 @@ define find_python
 	  echo "or say where it is:  make PYTHON3=/path/to/python3.12 ..."; exit 1; fi
 endef
 
-.PHONY: book test run verify serve test-faking stress bench lint audit screenshots lock clean help
+.PHONY: book test run verify portable serve test-faking stress bench lint audit screenshots lock clean help
 
 book: _build/verified _build/html/.built ## build the book; first check every notebook that changed
 	@echo "The book is in _build/html/index.html; \`make serve\` shows it."
@@ -56,6 +56,11 @@ run: $(VENV)/installed ## execute notebooks in place: make run [NOTEBOOKS="softm
 
 verify: $(VENV)/installed ## run notebooks and compare every output: make verify [NOTEBOOKS=...]
 	$(call stage,strict run,$(STRICT) $(if $(NOTEBOOKS),$(NOTEBOOKS:%=chapters/%.ipynb),$(BOOK_NOTEBOOKS)))
+
+portable: $(VENV)/installed ## the same on the oldest kind of x86 processor: last digits must not show
+	$(call stage,strict run without vector units,NPY_DISABLE_CPU_FEATURES="AVX512F AVX512CD AVX512_SKX \
+	  AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR AVX2 FMA3 X86_V3 X86_V4" OPENBLAS_CORETYPE=Nehalem \
+	  $(STRICT) $(BOOK_NOTEBOOKS))
 
 serve: book ## show the book at a local address: make serve [PORT=8000]
 	@echo "The book is at http://localhost:$(PORT)/ (stop with Ctrl+C)"
