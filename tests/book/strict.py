@@ -25,10 +25,10 @@ from tests.book.notebooks import joined_streams, leave_user_settings_out, title
 # The same Matplotlib (it is locked, and brings its own FreeType) draws the same pixels from the
 # same numbers.  What can differ on another CPU is the last bit of a coordinate.  The renderer keeps
 # coordinates in 1/256 of a pixel, so such a bit moves an edge by at most 1/256 and the grey of the
-# pixel it crosses by one level of 255; a pixel that two edges cross, by two.  Only the edges of bars
-# and axes are rounded to whole pixels and may jump: round data that a fit made before drawing them.
-# (`make portable` switches off the vector units: 24 of 25 figures stayed within the bound, and the
-# other was such a bar.)
+# pixel it crosses by one level of 255; a pixel that two edges cross, by two.  Only the edges of
+# bars and axes are rounded to whole pixels and may jump: round what a fit has made before drawing.
+# (`make portable` switches off the vector units.  Of 25 figures 24 stayed within the bound; the
+# other was such an edge.)
 GREY_LEVELS = 2
 
 # nbval merges all text of a cell into one stream, which hides whether a line stood before or
