@@ -3,12 +3,12 @@
     python -m benchmarks.speed [--plot benchmarks/speed.svg] [--seconds 0.3]
 
 For every shape and type the candidates run in turns, and the best time of each counts: a slow
-moment of the machine hits all of them alike.  Beside every ratio stands the worst error in ULP on
-these very logits (N(0, 3²), the first row confident by a gap of 40), judged by
-`softmax_ref.exact` on up to 40 rows.
-Peers run on one thread; PyTorch's and JAX's loss is forward and backward.  Also printed: the axis-0
-case, how time grows with N and K (slopes of log time, 1 is linear), the peak of memory beyond the
-output, and what a batch of normalised log-probabilities costs logsumexp.
+moment of the machine hits all of them alike.  The logits are N(0, 3²).  Beside every ratio stands
+the worst error in ULP on the same logits with one confident row (its label 40 above the rest),
+judged by `softmax_ref.exact` on up to 40 rows.
+Peers run on one thread; PyTorch's and JAX's loss is forward and backward.  Also printed: classes on
+axis 0, every fourth row confident, how time grows with N and K (slopes of log time, 1 is linear),
+the peak of memory beyond the output, and what normalised log-probabilities cost logsumexp.
 """
 
 from __future__ import annotations
@@ -106,13 +106,13 @@ def _jax(function: str, z: Array, y: Array, axis: int) -> Callable[[], Any]:
         peer = jax.jit(lambda a: getattr(where, function)(a, axis=axis))
         return lambda: peer(x).block_until_ready()
 
-    def loss(a: Any) -> Any:
+    def loss(a: Any, target: Any) -> Any:
         rows = a if axis in (-1, 1) else a.T
         picked = jax.numpy.take_along_axis(jax.nn.log_softmax(rows), target[:, None], 1)
         return -picked.mean()
 
     value_and_grad = jax.jit(jax.value_and_grad(loss))
-    return lambda: jax.block_until_ready(value_and_grad(x))
+    return lambda: jax.block_until_ready(value_and_grad(x, target))
 
 
 def best_times(calls: list[Callable[[], Any]], seconds: float) -> list[float]:
@@ -152,13 +152,16 @@ def worst_ulp(function: str, result: Any, z: Array, y: Array) -> float:
     return worst
 
 
-def logits(shape: tuple[int, int], dtype: str) -> tuple[Array, Array]:
-    """N(0, 3²); one row, the first, has its label's logit 40 above the rest."""
+def logits(
+    shape: tuple[int, int], dtype: str, confident: slice | None = None
+) -> tuple[Array, Array]:
+    """N(0, 3²), in confident rows the label's logit 40 above the rest."""
     random = np.random.default_rng(sum(shape))
     z = 3.0 * random.normal(size=shape)
     y = random.integers(0, shape[1], shape[0])
-    if shape[0] > 1:  # with a single row the usual case is the one to time
-        z[0, y[0]] = z[0].max() + 40.0
+    if confident is not None:
+        rows = np.arange(shape[0])[confident]
+        z[rows, y[rows]] = z[rows].max(axis=1) + 40.0
     return z.astype(dtype), y
 
 
@@ -171,7 +174,9 @@ def table(seconds: float, dtypes: list[str]) -> list[dict[str, Any]]:
                 z, y = logits(shape, dtype)
                 calls = candidates(function, z, y, -1)
                 times = best_times(list(calls.values()), seconds)
-                errors = [worst_ulp(function, call(), z, y) for call in calls.values()]
+                z, y = logits(shape, dtype, slice(0, 1))
+                hard = candidates(function, z, y, -1)
+                errors = [worst_ulp(function, call(), z, y) for call in hard.values()]
                 record = {
                     "dtype": dtype, "function": function, "shape": shape,
                     "time": dict(zip(calls, times, strict=True)),
@@ -228,6 +233,17 @@ def other_axis(seconds: float) -> None:
             print(f"{shape[0]:>5} × {shape[1]:<7}{function:18}", *ratios)
 
 
+def confident(seconds: float) -> None:
+    print("\nevery fourth row confident, float64: time / peer's time")
+    for shape in ((1000, 10), (10_000, 100), (1000, 1000)):
+        z, y = logits(shape, "float64", slice(None, None, 4))
+        for function in FUNCTIONS:
+            calls = candidates(function, z, y, -1)
+            times = dict(zip(calls, best_times(list(calls.values()), seconds / 2), strict=True))
+            ratios = (f"{times['softmax_ref'] / times[p]:.2f} × {p}" for p in list(calls)[1:])
+            print(f"{shape[0]:>6} × {shape[1]:<6}{function:18}", *ratios)
+
+
 def slopes(seconds: float) -> None:
     """How time grows with the number of rows and of classes."""
     print("\nslope of log time (1: linear)")
@@ -249,7 +265,7 @@ def slopes(seconds: float) -> None:
 def memory() -> None:
     """Peak of memory beyond the output, scratch included."""
     print("\npeak memory beyond the output, MiB")
-    for shape in ((1_000_000, 10), (1000, 10_000), (150, 60_000), (10, 1_000_000)):
+    for shape in ((1_000_000, 10), (1000, 10_000), (200, 50_000), (10, 1_000_000)):
         for offset in (0.0, 5000.0):
             z, y = logits(shape, "float64")
             z += offset
@@ -296,9 +312,13 @@ def plot(records: list[dict[str, Any]], path: str) -> None:
             for peer in list(chosen[0]["time"])[1:]:
                 ratios = [r["time"]["softmax_ref"] / r["time"][peer] for r in chosen]
                 panel.plot(
-                    ratios, marker, color=colours[peer], label=f"{peer}, {dtype}",
-                    fillstyle="full" if dtype == "float64" else "none", linestyle=":", linewidth=0.7,
-                )  # fmt: skip
+                    ratios,
+                    marker + ":",
+                    color=colours[peer],
+                    label=f"{peer}, {dtype}",
+                    fillstyle="full" if dtype == "float64" else "none",
+                    linewidth=0.7,
+                )
         panel.axhline(1.0, color="black", linewidth=0.8)
         panel.set_yscale("log")
         panel.set_title(function)
@@ -335,6 +355,7 @@ def main() -> int:
     records = table(options.seconds, ["float64", "float32"])
     summary(records)
     other_axis(options.seconds)
+    confident(options.seconds)
     slopes(options.seconds)
     memory()
     normalised(options.seconds)

@@ -164,14 +164,15 @@ class Block:
 
     def __init__(self, cube: Array, i: slice, k: slice, j: slice) -> None:
         self.cube, self.piece, self.rows = cube, (i, k, j), (i, j)
-        self.class_major = cube.shape[2] > 1 or cube.shape[1] <= CLASS_MAJOR
+        self.class_major = cube.shape[1] <= CLASS_MAJOR
         self.axis = 0 if self.class_major else 1
         self.single = cube.dtype in (np.float32, np.float16)  # no pair needed below float64
         source = self.view(cube)
         self.z = source
         if source.dtype != np.float64 or not source.dtype.isnative or not _in_lines(source):
             # a copy of its own: ufuncs on transposed or converted memory cost more than both
-            self.z = _lend(0, source.size).reshape(len(source), -1)
+            flat = (len(source), -1) if self.class_major else (-1, source.shape[-1])
+            self.z = _lend(0, source.size).reshape(flat)
             np.copyto(self.z.reshape(source.shape), source)
         self.e = _lend(1, self.z.size).reshape(self.z.shape)
         self.shift: Array | None = None
@@ -180,10 +181,12 @@ class Block:
     def view(self, cube: Array) -> Array:
         """This block's part of a cube, in the layout of the block (or 3-D with its rows apart)."""
         part = cube[self.piece]
-        if not self.class_major:
-            return part[:, :, 0]
-        part = part.transpose(1, 0, 2)
-        return part[:, 0] if part.shape[1] == 1 else part[:, :, 0] if part.shape[2] == 1 else part
+        before, _, after = part.shape
+        if before == 1:
+            return part[0] if self.class_major else part[0].T
+        if after == 1:
+            return part[:, :, 0].T if self.class_major else part[:, :, 0]
+        return part.transpose((1, 0, 2) if self.class_major else (0, 2, 1))
 
     def exponentiate(self) -> None:
         """Exponentials and sums, without a shift wherever that is safe.
@@ -298,6 +301,12 @@ class Block:
         part = self.cube[self.rows[0], :, self.rows[1]]
         i, j = np.divmod(rows, part.shape[2])
         return part[i, :, j].astype(np.float64)
+
+    def numbers(self, rows: Array) -> Array:
+        """Where some rows are in an array (before, after) of all rows, flattened."""
+        i, j = self.rows
+        a, b = np.divmod(rows, self.cube[i, :1, j].shape[2])
+        return (i.start + a) * self.cube.shape[2] + j.start + b
 
     def place(self, cube: Array, classes: Array, values: Array) -> None:
         """Set the entry of each row at its class."""

@@ -143,17 +143,15 @@ def softmax_complement(z: ArrayLike, axis: Axis = -1) -> Any:
     return rows.from_cube(out)
 
 
-def _logsumexp(block: Block) -> Array:
+def _logsumexp(block: Block) -> tuple[Array, Array]:
+    """m + log_sum for the rows of a block, and the rows in which the two cancel."""
     m, log_sum = block.maximum, block.log_sum
     value = m + log_sum
     if not np.maximum.reduce(np.abs(m), axis=None) < np.inf:
         value = np.where(np.isinf(m), m, value)
     # The error of log_sum grows by log_sum / |value|; float32 can spare some digits
     cancelled = log_sum > np.abs(value) * (2.0**20 if block.single else 1.0)
-    cancelled &= m < 0.0
-    if cancelled.any():
-        value[cancelled] = logsumexp_near_zero(block.logits(np.flatnonzero(cancelled)))
-    return value
+    return value, cancelled & (m < 0.0)
 
 
 @np.errstate(all="ignore")
@@ -198,10 +196,18 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     """
     rows = Rows(z, axis)
     out = np.full((rows.sizes[0], rows.sizes[2]), -np.inf)
+    hard: list[tuple[Array, Array]] = []
     for block in rows.blocks():
         if block.first:
             target = out[block.rows]
-            target[...] = _logsumexp(block).reshape(target.shape)
+            value, cancelled = _logsumexp(block)
+            target[...] = value.reshape(target.shape)
+            if cancelled.any():
+                index = np.flatnonzero(cancelled)
+                hard.append((block.numbers(index), block.logits(index)))
+    if hard:  # together: the many steps of it cost the same for one row as for a hundred
+        numbers, logits = map(np.concatenate, zip(*hard, strict=True))
+        out.flat[numbers] = logsumexp_near_zero(logits)
     shape = rows.kept
     if keepdims:
         shape = tuple(1 if a in rows.axes else n for a, n in enumerate(rows.shape))
