@@ -162,6 +162,8 @@ class Block:
     ``e`` = exp(z - c).
     """
 
+    confident = 2.0**-10  # rest / top below which a row is shifted by its maximum and summed again
+
     def __init__(self, cube: Array, i: slice, k: slice, j: slice) -> None:
         self.cube, self.piece, self.rows = cube, (i, k, j), (i, j)
         self.class_major = cube.shape[1] <= CLASS_MAJOR
@@ -260,7 +262,7 @@ class Block:
         rest = (self.high - self.top) + self.low
         ratio = rest / self.top
         classes = self.z.shape[self.axis]
-        limit = classes * 2.0**-23 if self.single else max(2.0**-10, classes**2 * 2.0**-40)
+        limit = classes * 2.0**-23 if self.single else max(self.confident, classes**2 * 2.0**-40)
         chosen = np.flatnonzero(ratio < limit)
         if chosen.size:
             z, m = self._take(self.z, chosen), self._take(self.maximum, chosen)

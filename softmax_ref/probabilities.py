@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._cancellation import logsumexp_near_zero
-from ._kernel import Array, Axis, Block, Rows, rounded
+from ._kernel import BLOCK, Array, Axis, Block, Rows, rounded
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmax_complement"]
 
@@ -139,6 +139,7 @@ def softmax_complement(z: ArrayLike, axis: Axis = -1) -> Any:
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
     for block in rows.blocks():
+        block.confident = 0.25  # every digit counts here, and nobody is in a hurry
         block.write(out, np.positive, block.complement())
     return rows.from_cube(out)
 
@@ -152,6 +153,14 @@ def _logsumexp(block: Block) -> tuple[Array, Array]:
     # The error of log_sum grows by log_sum / |value|; float32 can spare some digits
     cancelled = log_sum > np.abs(value) * (2.0**20 if block.single else 1.0)
     return value, cancelled & (m < 0.0)
+
+
+def _fill(out: Array, hard: list[tuple[Array, Array]]) -> None:
+    """Sum the collected rows again, together: its 200 steps cost as much for one as for many."""
+    if hard:
+        numbers, logits = map(np.concatenate, zip(*hard, strict=True))
+        hard.clear()
+        out.flat[numbers] = logsumexp_near_zero(logits)
 
 
 @np.errstate(all="ignore")
@@ -205,9 +214,9 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
             if cancelled.any():
                 index = np.flatnonzero(cancelled)
                 hard.append((block.numbers(index), block.logits(index)))
-    if hard:  # together: the many steps of it cost the same for one row as for a hundred
-        numbers, logits = map(np.concatenate, zip(*hard, strict=True))
-        out.flat[numbers] = logsumexp_near_zero(logits)
+                if sum(logits.size for _, logits in hard) > BLOCK // 2:
+                    _fill(out, hard)
+    _fill(out, hard)
     shape = rows.kept
     if keepdims:
         shape = tuple(1 if a in rows.axes else n for a, n in enumerate(rows.shape))
