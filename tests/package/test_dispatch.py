@@ -33,10 +33,8 @@ print(digest.hexdigest())
 
 def dispatched() -> list[str]:
     """The features that NumPy chooses its loops by and that this processor has, weakest first."""
-    try:
-        from numpy._core import _multiarray_umath as umath
-    except ImportError:  # NumPy 1.26
-        from numpy.core import _multiarray_umath as umath
+    from numpy._core import _multiarray_umath as umath
+
     return [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__.get(name)]
 
 
