@@ -144,8 +144,8 @@ def cross_entropy_grad(
     -----
     Every component ≤ 3 ULP, the label's included, because it is computed from the sum of the
     others and never as p_y - 1.  (Of 1.6 million adversarial ones, all of them means, a few reach
-    3.2: rows with logits beyond ±552 and N no power of two.)  One or two more with weights.  With smoothing the formula
-    subtracts: the error is at most 8·2⁻⁵³ of its larger term.
+    3.2: rows with logits beyond ±552 and N no power of two.)  One or two more with weights.
+    With smoothing the formula subtracts: the error is at most 8·2⁻⁵³ of its larger term.
 
     Examples
     --------
