@@ -90,8 +90,9 @@ def _softmax(row: list[mpf]) -> list[mpf]:
 @_with_precision
 def _log_softmax(row: list[mpf]) -> list[mpf]:
     """Logarithms of the probabilities of a row of logits."""
-    total = mpmath.log(mpmath.fsum(mpmath.exp(z) for z in row))
-    return [z - total for z in row]
+    largest = max(row)  # subtracted first, so that a row of one class gives exactly 0
+    total = mpmath.log(mpmath.fsum(mpmath.exp(z - largest) for z in row))
+    return [z - largest - total for z in row]
 
 
 @_with_precision
@@ -103,7 +104,7 @@ def _logsumexp(row: list[mpf]) -> mpf:
 @_with_precision
 def _cross_entropy(row: list[mpf], label: int) -> mpf:
     """Loss −log p_y of a row of logits with the class index y."""
-    return mpmath.log(mpmath.fsum(mpmath.exp(z) for z in row)) - row[label]
+    return mpmath.log(mpmath.fsum(mpmath.exp(z - row[label]) for z in row))
 
 
 @_with_precision
