@@ -326,7 +326,7 @@ def plot(records: list[dict[str, Any]], path: str) -> None:
         panel.set_xticks(range(len(SHAPES)), names, rotation=45, ha="right")
         panel.set_yticks(ticks := [0.25, 0.5, 1, 2, 4, 8], [f"{tick:g}" for tick in ticks])
         panel.minorticks_off()
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     figure.supylabel("time / peer's time")
     figure.savefig(path, metadata={"Date": None})
 
