@@ -241,6 +241,35 @@ def computed_numbers(root):
                        "claim; print it, or correct it")
 
 
+def _own_words(cell):
+    """A cell's source and outputs, less what its outputs only quote from the ledger."""
+    yield cell.source
+    for output in cell.outputs:
+        for text in (output.get("text", ""), *map(str, output.get("data", {}).values())):
+            if "| what the source says |" not in text:
+                yield text.partition("Checked:")[2] or text
+
+
+def computed_ledger(root):
+    """Every decimal number by which the ledger corrects or answers came out of a cell.
+
+    That is what is true of a claim, the notes, and the answers to open questions; what a source
+    prints is its own. A number of a cell's source counts: it is what the cell is about.
+    """
+    ledger = claims.load(root / "claims.toml")[1]
+    for path in nb.notebooks(root):
+        own = "\n".join(chain.from_iterable(map(_own_words, nb.code_cells(nb.read(path)))))
+        known = {value for _, value, _ in number_values(own)}
+        for claim in ledger.values():
+            texts = [claim.truth, claim.note, claim.statement if claim.source == "G" else ""]
+            for text in texts if claim.chapter == path.stem else []:
+                for match, value, _ in number_values(text):
+                    exact = "." not in match[1] and not match[2]
+                    if not (exact or value in known or EXEMPT.search(text[:match.start()][-20:])):
+                        yield (f"claims.toml, {claim.id}: no cell of {path.name} shows "
+                               f"{match[0].strip()}; print it there, or correct it")
+
+
 def _computes_nothing(node, constants=frozenset()):
     """Whether an expression uses no name, or only names that stand for literals."""
     return all(name.id in constants for name in ast.walk(node) if isinstance(name, ast.Name))
@@ -303,4 +332,5 @@ def settled_claims(root):
 
 
 ALL = (executed, plain_python, reproducible_outputs, in_normal_form, described_figures,
-       unique_labels, resolved_references, tied_equations, computed_numbers, settled_claims)
+       unique_labels, resolved_references, tied_equations, computed_numbers, computed_ledger,
+       settled_claims)

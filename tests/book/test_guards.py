@@ -166,6 +166,16 @@ def test_numbers_that_need_no_computing(copy):
     assert set(guards.computed_numbers(copy.root)) == before
 
 
+def test_number_of_the_ledger_that_no_cell_shows(copy, chapter):
+    ledger = copy.root / "claims.toml"
+    text = ledger.read_text(encoding="utf-8")
+    claim = next(c for c in claims.load(ROOT / "claims.toml")[1].values()
+                 if c.chapter == chapter and c.truth)
+    ledger.write_text(text.replace(claim.truth, claim.truth + " It is 0.123987."), encoding="utf-8")
+    assert any(claim.id in line and "0.123987" in line
+               for line in guards.computed_ledger(copy.root))
+
+
 @pytest.mark.parametrize("condition", ["True", "1 == 1", "always", "not False"])
 @pytest.mark.parametrize("name", ["holds", "counterexample", "printed", "corrected"])
 def test_condition_that_computes_nothing(copy, name, condition):
