@@ -98,6 +98,7 @@ const style = `
 .interactive .buttons { display: flex; flex-wrap: wrap; gap: 0.5rem; margin-block: 0.7rem; align-items: center; }
 .interactive button, .interactive select { font: inherit; font-size: 0.9em; padding: 0.3rem 0.7rem;
   min-height: 2rem; color: inherit; background: var(--track); border: 1px solid var(--soft); border-radius: 0.3rem; }
+.interactive summary { padding-block: 0.2rem; cursor: pointer; }
 .interactive .note { color: var(--soft); font-size: 0.9em; margin-block: 0.4rem; min-height: 2.8em; }
 .interactive table { border-collapse: collapse; margin: 0.4rem 0; font-variant-numeric: tabular-nums; color: inherit; }
 .interactive caption { caption-side: top; text-align: left; color: var(--soft); }
