@@ -123,6 +123,8 @@ class Rows:
         before, classes, after = self.sizes
         if before * classes * after == 0:
             return
+        if before * classes * after > 1024:  # within errstate, which undoes it
+            np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
         if classes * min(after, 8) > LONGEST and not whole:
             yield from self._chunks()
             return
@@ -150,7 +152,9 @@ class Rows:
                 for chunk in load:
                     block = chunk()
                     block.__dict__.update(sums)
-                    block.e = exp_minus(block.z, sums["shift"])
+                    block.e, block.lost = exp_minus(
+                        block.z, np.where(sums["shifted"], sums["maximum"], 0.0)
+                    )
                     yield block
 
 
@@ -177,7 +181,8 @@ class Block:
             self.z = _lend(0, source.size).reshape(flat)
             np.copyto(self.z.reshape(source.shape), source)
         self.e = _lend(1, self.z.size).reshape(self.z.shape)
-        self.shift: Array | None = None
+        self.shifted: Array | None = None  # which rows are, None: none
+        self.lost: Array | None = None  # what rounding took from e in shifted rows
         self.first = not k.start  # false for all chunks of long rows but one
 
     def view(self, cube: Array) -> Array:
@@ -202,6 +207,7 @@ class Block:
         self.top = np.exp(self.maximum)
         work = _lend(2, z.size).reshape(z.shape)
         self.high, self.low = self._sum(e, self.top, work)
+        self.total = self.high + self.low  # S
         # single: a term that TINY would catch vanishes in float32 next to a sum above FAINT
         least, limit = (self.high, FAINT) if self.single else (e, TINY)
         if not (
@@ -209,7 +215,6 @@ class Block:
             and np.maximum.reduce(self.high, axis=None) <= HUGE
         ):
             self._shift_rows()
-        self.total = self.high + self.low  # S
 
     def _sum(self, terms: Array, bound: Array, work: Array | None = None) -> tuple[Array, Array]:
         if self.single:  # a plain float64 sum has bits to spare for float32
@@ -223,28 +228,41 @@ class Block:
         -inf, a mask, is no underflow: its exp is exactly 0.
         """
         if self.single:
-            lost = self.high < FAINT
+            gone = self.high < FAINT
         else:
-            lost = np.any((self.e < TINY) & (self.z > -np.inf), axis=self.axis, keepdims=True)
-        chosen = np.flatnonzero(lost | ~(self.high <= HUGE))
+            gone = np.any((self.e < TINY) & (self.z > -np.inf), axis=self.axis, keepdims=True)
+        chosen = np.flatnonzero(gone | ~(self.high <= HUGE))
         if not chosen.size:
             return
+        self._shift(chosen)
+
+    def _shift(self, chosen: Array) -> None:
+        """Shift rows by their maximum: top is exactly 1, and the sum is that of the others and 1."""
         z, m = self._take(self.z, chosen), self._take(self.maximum, chosen)
-        e, top = exp_minus(z, m), np.exp(m - m)  # 1, or NaN
-        high, low = self._sum(e, top)
-        self._replace(self._index(chosen), e, top, high, low, m)
+        pivot = z == m
+        others = np.where(pivot, -np.inf, z)
+        rest, bound = self._sum_minus(others, m)
+        if np.minimum.reduce(bound, axis=None) < TINY:  # subnormal terms would lose digits
+            c = np.where(bound < TINY, shift_below(m), m)
+            part, _ = self._sum_minus(others, c)
+            rest = np.where(bound < TINY, part / exp_minus(m, c)[0], rest)
+        top = np.exp(m - m)  # 1, or NaN
+        ties = top * np.add.reduce(pivot, axis=self.axis, keepdims=True, dtype=np.float64)
+        total = ties + rest
+        if self.shifted is None:
+            self.shifted, self.lost = np.zeros(self.maximum.shape, bool), np.zeros_like(self.e)
+        assert self.lost is not None
+        at = (slice(None), chosen) if self.class_major else chosen
+        self.shifted[at], self.top[at], self.total[at] = True, top, total
+        self.high[at], self.low[at] = total, (ties - total) + rest
+        self.e[at], self.lost[at] = exp_minus(z, m)
 
-    def _replace(self, at: Any, *parts: Array) -> None:
-        """New exponentials for some rows: e, top, high, low and the shift they belong to."""
-        if self.shift is None:
-            self.shift = np.zeros_like(self.maximum)
-        for whole, part in zip(
-            (self.e, self.top, self.high, self.low, self.shift), parts, strict=True
-        ):
-            whole[at] = part
-
-    def _index(self, rows: Array) -> Any:
-        return (slice(None), rows) if self.class_major else rows
+    def _sum_minus(self, z: Array, c: Array) -> tuple[Array, Array]:
+        """Σ exp(z - c) and its largest term."""
+        e, _ = exp_minus(z, c)
+        bound = np.maximum.reduce(e, axis=self.axis, keepdims=True)
+        high, low = self._sum(e, bound)
+        return high + low, bound
 
     def _take(self, values: Array, rows: Array) -> Array:
         if rows.size == self.maximum.size:
@@ -263,25 +281,14 @@ class Block:
         ratio = rest / self.top
         classes = self.z.shape[self.axis]
         limit = classes * 2.0**-23 if self.single else max(self.confident, classes**2 * 2.0**-40)
-        chosen = np.flatnonzero(ratio < limit)
+        few = ratio < limit
+        if self.shifted is not None:
+            few &= ~self.shifted
+        chosen = np.flatnonzero(few)
         if chosen.size:
-            z, m = self._take(self.z, chosen), self._take(self.maximum, chosen)
-            pivot = z == m  # one a row: with a tie the ratio is at least 1
-            others = np.where(pivot, -np.inf, z)
-            c, e, top = m, exp_minus(others, m), np.ones_like(m)
-            bound = np.maximum.reduce(e, axis=self.axis, keepdims=True)
-            if np.minimum.reduce(bound, axis=None) < TINY:  # subnormal terms would lose digits
-                c = np.where(bound < TINY, shift_below(m), m)
-                e, top = exp_minus(others, c), exp_minus(m, c)
-                bound = np.maximum.reduce(e, axis=self.axis, keepdims=True)
-            high, low = self._sum(e, bound)
-            part = high + low
-            np.copyto(e, top, where=pivot)
-            total = top + part
-            at = self._index(chosen)
-            rest[at], ratio[at] = part, part / top
-            self._replace(at, e, top, total, (top - total) + part, c)
-            self.total[at] = total
+            self._shift(chosen)
+            rest = (self.high - self.top) + self.low
+            ratio = rest / self.top
         return rest, ratio
 
     @cached_property
@@ -329,8 +336,11 @@ class Block:
         """cube[this block] = e / divisor; below float64 the rounding of 1 / divisor is harmless."""
         if self.single:
             self.write(cube, np.multiply, self.e, 1.0 / divisor)
-        else:
+        elif self.lost is None:
             self.write(cube, np.divide, self.e, divisor)
+        else:
+            self.e /= divisor
+            self.write(cube, np.add, self.e, self.lost / divisor)
 
     def log_probabilities(self, scale: float) -> Array:
         """((z - m) - log Σ exp(z - m))·scale: two terms ≤ 0, no cancellation.
@@ -351,8 +361,12 @@ class Block:
 
         1 - p loses nothing up to p = 1/2; beyond, only possible for the pivot, it is rest / S.
         """
-        rest, _ = self.without_pivot  # before anything else: it may shift rows anew
-        e = self.e if z is None else np.exp(z) if self.shift is None else exp_minus(z, self.shift)
+        rest, _ = self.without_pivot  # before anything else: it may shift rows
+        e = self.e
+        if z is not None:
+            e = np.exp(z)
+            if self.shifted is not None:
+                e = np.where(self.shifted, exp_minus(z, self.maximum)[0], e)
         p = e / self.total
         return np.where(p > 0.5, rest / self.total_times(count), (1.0 - p) / count)
 
@@ -379,11 +393,11 @@ def shift_below(m: Array) -> Array:
     return np.where(np.abs(m) < 2.0**60, np.rint(m / 64.0 - 8.0) * 64.0, m)
 
 
-def exp_minus(z: Array, c: Array) -> Array:
-    """exp(z - c) without the rounding of z - c: exp(d)·(1 + lost), d + lost = z - c (TwoSum).
+def exp_minus(z: Array, c: Array) -> tuple[Array, Array]:
+    """exp(z - c) without the rounding of z - c, as a number and what its rounding took from it.
 
-    Rounding d would cost up to 2⁻⁴⁴ of exp(d), 500 units in its last place.  What is left out,
-    lost²/2, is below 2⁻⁸⁷.
+    exp(d)·(1 + lost), d + lost = z - c (TwoSum): rounding d would cost up to 2⁻⁴⁴ of exp(d),
+    500 units in its last place.  What is left out, lost²/2, is below 2⁻⁸⁷.
     """
     d = z - c
     back = d - z
@@ -394,8 +408,10 @@ def exp_minus(z: Array, c: Array) -> Array:
     lost[np.isnan(lost)] = 0.0  # -inf - (-inf) at masks; where there is no number, d knows it
     e: Array = np.exp(d, out=d)
     lost *= e
-    e += lost
-    return e
+    total = np.add(e, lost, out=back)
+    e -= total
+    lost += e
+    return total, lost
 
 
 def pair_sum(
@@ -440,22 +456,27 @@ def _sums_of_chunks(load: list[Callable[[], Block]], classes: int) -> dict[str, 
     least = fold(np.minimum, lambda block: np.where(block.z == -np.inf, np.inf, block.z))
     ties = fold(np.add, lambda block: (block.z == m).astype(np.float64))
     second = fold(np.maximum, lambda block: np.where(block.z == m, -np.inf, block.z))
-    c = np.where(m - second < UNSHIFTED, m, shift_below(m))
-    c[(m <= UNSHIFTED) & (least >= -UNSHIFTED)] = 0.0
-    top, bound = exp_minus(m, c), exp_minus(second, c)
+    zero = (m <= UNSHIFTED) & (least >= -UNSHIFTED)
+    c = np.where(zero, 0.0, m)
+    below = np.where(zero | (m - second < UNSHIFTED), c, shift_below(m))
+    (top, _), (bound, _), (scale, _) = (
+        exp_minus(m, c), exp_minus(second, below), exp_minus(m, below)
+    )  # fmt: skip
     high = low = np.zeros_like(m)
     for chunk in load:
         block = chunk()
-        e = exp_minus(np.where(block.z == m, -np.inf, block.z), c)
+        e, _ = exp_minus(np.where(block.z == m, -np.inf, block.z), below)
         part = pair_sum(e, bound, axis, classes)
         high, low = high + part[0], low + part[1]
+    if not np.array_equal(c, below, equal_nan=True):
+        high, low = high * (top / scale), low * (top / scale)
     pivots = ties * top
     rest = (ties - 1.0) * top + (high + low)
     total = pivots + high
     back = total - pivots
-    low += (pivots - (total - back)) + (high - back)
+    low = low + ((pivots - (total - back)) + (high - back))
     return {
-        "maximum": m, "shift": c, "top": top, "without_pivot": (rest, rest / top),
+        "maximum": m, "shifted": ~zero, "top": top, "without_pivot": (rest, rest / top),
         "high": total, "low": low, "total": total + low,
     }  # fmt: skip
 

@@ -33,6 +33,8 @@ def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> N
         factor = weight / divisor
         at_label = -block.complement(z_y) * factor
         block.e *= factor
+        if block.lost is not None:
+            block.lost *= factor
         block.divide(out, block.total)
         block.place(out, y, at_label)
     if ignored is not None and ignored.any():
@@ -143,8 +145,7 @@ def cross_entropy_grad(
     Notes
     -----
     Every component ≤ 3 ULP, the label's included, because it is computed from the sum of the
-    others and never as p_y - 1.  (Of 1.6 million adversarial ones, all of them means, a few reach
-    3.2: rows with logits beyond ±552 and N no power of two.)  One or two more with weights.
+    others and never as p_y - 1.  One or two more with weights.
     With smoothing the formula subtracts: the error is at most 8·2⁻⁵³ of its larger term.
 
     Examples
