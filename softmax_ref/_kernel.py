@@ -128,7 +128,8 @@ class Rows:
         if classes * min(after, 8) > LONGEST and not whole:
             yield from self._chunks()
             return
-        count = max(1, BLOCK // classes)
+        # below float64 a block needs one scratch array less, and no pairs
+        count = max(1, (BLOCK if self.cube.dtype.itemsize == 8 else 2 * BLOCK) // classes)
         if count > 64:  # a pitch that is no power of two spreads over the cache: at K = 128 the
             count = count // 64 * 64 + 8  # transposing copy takes a fifth of the time
         step, width = max(1, count // after), min(count, after)
@@ -181,6 +182,7 @@ class Block:
             self.z = _lend(0, source.size).reshape(flat)
             np.copyto(self.z.reshape(source.shape), source)
         self.e = _lend(1, self.z.size).reshape(self.z.shape)
+        self._times: Array | None = None
         self.shifted: Array | None = None  # which rows are, None: none
         self.lost: Array | None = None  # what rounding took from e in shifted rows
         self.first = not k.start  # false for all chunks of long rows but one
@@ -205,8 +207,7 @@ class Block:
         self.maximum = np.maximum.reduce(z, axis=self.axis, keepdims=True)
         np.exp(z, out=e)
         self.top = np.exp(self.maximum)
-        work = _lend(2, z.size).reshape(z.shape)
-        self.high, self.low = self._sum(e, self.top, work)
+        self.high, self.low = self._sum(e, self.top, scratch=True)
         self.total = self.high + self.low  # S
         # single: a term that TINY would catch vanishes in float32 next to a sum above FAINT
         least, limit = (self.high, FAINT) if self.single else (e, TINY)
@@ -216,10 +217,11 @@ class Block:
         ):
             self._shift_rows()
 
-    def _sum(self, terms: Array, bound: Array, work: Array | None = None) -> tuple[Array, Array]:
+    def _sum(self, terms: Array, bound: Array, scratch: bool = False) -> tuple[Array, Array]:
         if self.single:  # a plain float64 sum has bits to spare for float32
             total = np.add.reduce(terms, axis=self.axis, keepdims=True)
-            return total, np.zeros_like(total)
+            return total, np.zeros(total.shape)
+        work = _lend(2, terms.size).reshape(terms.shape) if scratch else None
         return pair_sum(terms, bound, self.axis, terms.shape[self.axis], work)
 
     def _shift_rows(self) -> None:
@@ -300,10 +302,17 @@ class Block:
         """One number a row, so shaped that it broadcasts against the block."""
         return values.reshape(self.maximum.shape)
 
-    def pick(self, cube: Array, classes: Array) -> Array:
-        """The entry of each row at its class."""
-        part = cube[self.rows[0], :, self.rows[1]]
-        return self.row(part[_at(part, classes)]).astype(np.float64, copy=False)
+    def index(self, classes: Array) -> Any:
+        """Where the entry of each row at its class is, in this block's part of a cube."""
+        i, _, j = self.piece
+        before, _, after = self.cube[i, :1, j].shape
+        at = np.arange(before)[:, np.newaxis], classes.reshape(before, after), np.arange(after)
+        return i, j, at
+
+    def pick(self, cube: Array, index: Any) -> Array:
+        """The entries at an index, one a row."""
+        i, j, at = index
+        return self.row(cube[i, :, j][at]).astype(np.float64, copy=False)
 
     def logits(self, rows: Array) -> Array:
         """All logits of some rows, (n, K) in float64."""
@@ -317,11 +326,10 @@ class Block:
         a, b = np.divmod(rows, self.cube[i, :1, j].shape[2])
         return (i.start + a) * self.cube.shape[2] + j.start + b
 
-    def place(self, cube: Array, classes: Array, values: Array) -> None:
-        """Set the entry of each row at its class."""
-        part = cube[self.rows[0], :, self.rows[1]]
-        at = _at(part, classes)
-        part[at] = values.reshape(at[1].shape)
+    def place(self, cube: Array, index: Any, values: Array) -> None:
+        """Set the entries at an index, one a row."""
+        i, j, at = index
+        cube[i, :, j][at] = values.reshape(at[1].shape)
 
     def write(self, cube: Array, ufunc: np.ufunc, *operands: Array) -> None:
         """cube[this block] = ufunc(*operands), without a detour where memory allows."""
@@ -368,19 +376,24 @@ class Block:
             if self.shifted is not None:
                 e = np.where(self.shifted, exp_minus(z, self.maximum)[0], e)
         p = e / self.total
+        if count == 1:
+            return np.where(p > 0.5, rest / self.total, 1.0 - p)
         return np.where(p > 0.5, rest / self.total_times(count), (1.0 - p) / count)
 
     def total_times(self, count: float) -> Array:
         """S·count rounded once: (high part of S)·count is exact for counts below 2²⁶."""
-        if count == 1:
-            return self.total
         total = self.total
+        if count == 1:
+            return total
         if self.single:
             return total * count
+        if self._times is not None:
+            return self._times
         split = total * (2.0**27 + 1)
         head = split - (split - total)
         tail = (total - head) + ((self.high - total) + self.low)
-        return head * count + tail * count
+        self._times = head * count + tail * count
+        return self._times
 
 
 def shift_below(m: Array) -> Array:
@@ -479,12 +492,6 @@ def _sums_of_chunks(load: list[Callable[[], Block]], classes: int) -> dict[str, 
         "maximum": m, "shifted": ~zero, "top": top, "without_pivot": (rest, rest / top),
         "high": total, "low": low, "total": total + low,
     }  # fmt: skip
-
-
-def _at(part: Array, classes: Array) -> tuple[Array, Array, Array]:
-    """The index of one class a row in a (before, K, after) piece."""
-    before, _, after = part.shape
-    return np.arange(before)[:, np.newaxis], classes.reshape(before, after), np.arange(after)
 
 
 def _in_lines(array: Array) -> bool:

@@ -21,14 +21,14 @@ __all__ = [
 
 def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> None:
     """w·(p - e_y)/divisor of the rows of a block, the label's entry as -w·(1 - p_y)/divisor."""
-    y, weight, ignored = labels
-    z_y, divisor = block.pick(hard.rows.cube, y), hard.losses.divisor
+    index, z_y, weight, ignored = labels
+    divisor = hard.losses.divisor
     if hard.smoothing:
-        _write_smoothed(hard, out, block, y, weight, block.complement(z_y))
+        _write_smoothed(hard, out, block, index, weight, block.complement(z_y))
     elif weight is None:
         at_label = -block.complement(z_y, divisor)  # before e is written over
         block.divide(out, block.total_times(divisor))
-        block.place(out, y, at_label)
+        block.place(out, index, at_label)
     else:
         factor = weight / divisor
         at_label = -block.complement(z_y) * factor
@@ -36,14 +36,14 @@ def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> N
         if block.lost is not None:
             block.lost *= factor
         block.divide(out, block.total)
-        block.place(out, y, at_label)
+        block.place(out, index, at_label)
     if ignored is not None and ignored.any():
         target = block.view(out)
         np.copyto(target, 0.0, where=np.broadcast_to(ignored, block.z.shape).reshape(target.shape))
 
 
 def _write_smoothed(
-    hard: HardLabels, out: Array, block: Block, y: Array, weight: Array | None, others: Array
+    hard: HardLabels, out: Array, block: Block, index: Any, weight: Array | None, others: Array
 ) -> None:
     """(1-ε)·w_y·(p - e_y) + ε/K·(p·Σw - w), divided."""
     keep, share = 1.0 - hard.smoothing, hard.smoothing / hard.rows.classes
@@ -51,11 +51,11 @@ def _write_smoothed(
     total = w.sum()
     w_y: Array | float = 1.0 if weight is None else weight
     p = block.e / block.total
-    at_label = block.row(np.take_along_axis(p, np.expand_dims(y.ravel(), block.axis), block.axis))
+    at_label = block.row(np.take_along_axis(p, np.expand_dims(index[-1][1].ravel(), block.axis), block.axis))
     label = share * (at_label * total - w_y) - keep * w_y * others
     gradient = p * (keep * w_y + share * total) - share * w
     block.write(out, np.divide, gradient, np.asarray(hard.losses.divisor))
-    block.place(out, y, label / hard.losses.divisor)
+    block.place(out, index, label / hard.losses.divisor)
 
 
 @np.errstate(all="ignore")

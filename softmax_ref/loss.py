@@ -65,7 +65,10 @@ class Losses:
         """Add up what is pending, as a pair: a mean of millions is as accurate as each of them."""
         if self.pending:
             loss = np.concatenate(self.pending)
-            self.parts += [float(s[0]) for s in pair_sum(loss, loss.max(), 0, loss.size)]
+            if loss.size < 128:  # exact, and faster for a few
+                self.parts += loss.tolist()
+            else:
+                self.parts += [float(s[0]) for s in pair_sum(loss, loss.max(), 0, loss.size)]
             self.pending, self.count = [], 0
 
     def result(self) -> Any:
@@ -79,7 +82,8 @@ class Losses:
 class Labels(NamedTuple):
     """What the arguments say about the rows of one block."""
 
-    classes: Array  # 0 where ignored
+    index: Any  # of the label's entry in each row; class 0 where ignored
+    z: Array  # the label's logit, one a row
     weight: Array | None  # one a row, like the block's own numbers; None: all 1
     ignored: Array | None  # likewise; None: no row is
 
@@ -150,11 +154,12 @@ class HardLabels:
                 ignored = block.row(ignored)
             y = y.astype(np.intp, copy=False)
             weight = None if self.weight is None else block.row(self.weight[y])
-            yield block, Labels(y, weight, ignored)
+            index = block.index(y)
+            yield block, Labels(index, block.pick(self.rows.cube, index), weight, ignored)
 
     def loss(self, block: Block, labels: Labels, scale: float) -> Array:
         """(log_sum + (m - z_y))·scale of each row: both terms ≥ 0, no cancellation."""
-        z_y, m = block.pick(self.rows.cube, labels.classes), block.maximum
+        z_y, m = labels.z, block.maximum
         if scale == 1.0:
             loss = block.log_sum + (m - z_y)
         else:  # where the loss is so large that its scale must come before its difference
