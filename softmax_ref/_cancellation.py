@@ -36,7 +36,7 @@ GRID = 64  # table entries a unit
 LOWEST = -50  # below, exp(z) in float64 is off by at most 2⁻⁷²·2⁻⁵³
 TAIL = 14  # terms of the series: 2⁻⁷·¹⁵/15! is below 2⁻¹⁴⁰
 DECIDED = 2.0**-60  # |Σ - 1| from here on is known to 2⁻⁵², two units in the last place at worst
-GROUP = 4096  # logits at a time, to bound the memory
+GROUP = 2048  # logits at a time, to bound the memory
 
 
 @cache

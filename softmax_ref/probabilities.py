@@ -214,7 +214,7 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
             if cancelled.any():
                 index = np.flatnonzero(cancelled)
                 hard.append((block.numbers(index), block.logits(index)))
-                if sum(logits.size for _, logits in hard) > BLOCK // 2:
+                if sum(logits.size for _, logits in hard) > BLOCK // 4:
                     _fill(out, hard)
     _fill(out, hard)
     shape = rows.kept
