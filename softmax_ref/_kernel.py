@@ -248,8 +248,9 @@ class Block:
         """
         if self.shifted is None:
             self.shifted = np.zeros(self.maximum.shape, bool)
-        if self.lost is None and self.maximum.size > 1:
-            self.lost = np.zeros(self.e.shape)
+        if self.lost is None:
+            self.lost = _lend(3, self.e.size).reshape(self.e.shape)
+            self.lost[...] = 0.0
         step = max(1, BLOCK // (8 * self.z.shape[self.axis]))
         for i in range(0, chosen.size, step):
             rows = chosen[i : i + step]
@@ -270,10 +271,7 @@ class Block:
             at = (slice(None), rows) if self.class_major else rows
             self.shifted[at], self.top[at], self.total[at] = True, top, total
             self.high[at], self.low[at] = total, (ties - total) + rest
-            if self.lost is None:  # a single row
-                self.e, self.lost = e, lost
-            else:
-                self.e[at], self.lost[at] = e, lost
+            self.e[at], self.lost[at] = e, lost
 
     def _sum_and_largest(self, e: Array) -> tuple[Array, Array]:
         bound = np.maximum.reduce(e, axis=self.axis, keepdims=True)
@@ -427,7 +425,7 @@ def exp_minus(z: Array, c: Array) -> tuple[Array, Array]:
     500 units in its last place.  What is left out, lost²/2, is below 2⁻⁸⁷.
     """
     d = z - c
-    back = d - z
+    back = np.subtract(d, z, out=_lend(2, d.size).reshape(d.shape))
     lost = d - back
     np.subtract(z, lost, out=lost)
     back += c
@@ -438,7 +436,8 @@ def exp_minus(z: Array, c: Array) -> tuple[Array, Array]:
     total = np.add(e, lost, out=back)
     e -= total
     lost += e
-    return total, lost
+    np.copyto(e, total)
+    return e, lost
 
 
 def pair_sum(
@@ -544,7 +543,7 @@ def _lend(number: int, size: int) -> Array:
     """Scratch memory of this thread, valid until the next block."""
     arrays: list[Array] | None = getattr(_scratch, "arrays", None)
     if arrays is None:
-        arrays = _scratch.arrays = [np.empty(0)] * 3
+        arrays = _scratch.arrays = [np.empty(0)] * 4
     if arrays[number].size >= size:
         return arrays[number][:size]
     array = np.empty(size)

@@ -51,7 +51,8 @@ def _write_smoothed(
     total = w.sum()
     w_y: Array | float = 1.0 if weight is None else weight
     p = block.e / block.total
-    at_label = block.row(np.take_along_axis(p, np.expand_dims(index[-1][1].ravel(), block.axis), block.axis))
+    y = block.row(index[-1][1])
+    at_label = np.take_along_axis(p, y, block.axis)
     label = share * (at_label * total - w_y) - keep * w_y * others
     gradient = p * (keep * w_y + share * total) - share * w
     block.write(out, np.divide, gradient, np.asarray(hard.losses.divisor))

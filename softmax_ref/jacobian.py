@@ -148,7 +148,8 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
         p = np.divide(block.e, block.total, out=block.e)
         pivot = np.argmax(block.z, axis=block.axis)
         v = block.load(v_cube)
-        v -= block.pick(v_cube, block.index(pivot))  # J·1 = 0: what all components share must not cost digits
+        # J·1 = 0: what all components share must not cost digits
+        v -= block.pick(v_cube, block.index(pivot))
         v[p == 0.0] = 0.0
         terms = p * v
         bound = np.maximum.reduce(np.abs(terms), axis=block.axis, keepdims=True)
