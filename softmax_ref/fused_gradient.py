@@ -91,7 +91,7 @@ def cross_entropy_value_and_grad(
 
     Notes
     -----
-    ≤ 3 ULP each, see there.
+    To about 3 ULP each, see there.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def cross_entropy_grad(
 
     Notes
     -----
-    Every component ≤ 3 ULP, the label's included, because it is computed from the sum of the
+    Every component to about 3 ULP, the label's included, because it is computed from the sum of the
     others and never as p_y - 1.  One or two more with weights.
     With smoothing the formula subtracts: the error is at most 8·2⁻⁵³ of its larger term.
 

@@ -92,7 +92,7 @@ def log_softmax_jacobian(z: ArrayLike) -> Any:
 
     Notes
     -----
-    Every entry ≤ 3 ULP; the diagonal is `softmax_ref.softmax_complement`.
+    Every entry to about 3 ULP; the diagonal is `softmax_ref.softmax_complement`.
 
     Examples
     --------

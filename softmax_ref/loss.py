@@ -268,8 +268,8 @@ def cross_entropy(
 
     Notes
     -----
-    ≤ 3 ULP, however confident the row; one more each for a weight and a smoothing.  float32 and
-    float16: computed in float64 and rounded once.  Derived in `softmax_ref._kernel`.
+    To about 3 ULP, however confident the row; one more each for a weight and a smoothing.
+    float32 and float16: computed in float64 and rounded once.  Derived in `softmax_ref._kernel`.
 
     Examples
     --------
@@ -280,6 +280,7 @@ def cross_entropy(
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
     for block, labels_here in hard.blocks():
+        block.confident = 2.0**-5  # as in log_softmax
         hard.losses.add(block, partial(hard.loss, block, labels_here))
     return hard.losses.result()
 
