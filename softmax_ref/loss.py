@@ -280,7 +280,7 @@ def cross_entropy(
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
     for block, labels_here in hard.blocks():
-        block.confident = 2.0**-5  # as in log_softmax
+        block.confident = 2.0**-6  # as in log_softmax
         hard.losses.add(block, partial(hard.loss, block, labels_here))
     return hard.losses.result()
 

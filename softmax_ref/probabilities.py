@@ -99,7 +99,7 @@ def log_softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
     for block in rows.blocks():
-        block.confident = 2.0**-5  # an unshifted top and rest would cost up to 3.7 ULP here
+        block.confident = 2.0**-6  # an unshifted top and rest would cost up to 3.7 ULP here
         log_sum = block.log_sum
         block.write(out, np.subtract, np.subtract(block.z, block.maximum, out=block.e), log_sum)
     return rows.from_cube(out)
