@@ -335,7 +335,7 @@ def soft_cross_entropy(
 
     Notes
     -----
-    ≤ 4 ULP: a sum of terms ≥ 0 of ≤ 3 ULP each, added as a pair.
+    To about 4 ULP: a sum of terms ≥ 0 of about 3 ULP each, added as a pair.
 
     Examples
     --------
