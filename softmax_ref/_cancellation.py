@@ -3,7 +3,8 @@ r"""logsumexp of rows whose maximum and log sum cancel: log1p(Σ exp(z) - 1) wit
 For a row of normalised log-probabilities Σ exp(z) is 1 up to the rounding of its logits, and
 logsumexp is that rounding: about 10⁻¹⁶.  Three digits of it need exp to 2⁻⁶³, all of them 2⁻¹¹⁰.
 Here exp(z) is kept as seven float64 numbers whose exact sum is right to 2⁻¹¹² of exp(z), and the
-seven times K numbers of a row are added without error.  What comes so close to 0 that even this
+seven times K numbers of a row are added without error (three of them, and 2⁻⁶⁶, where the result
+is not that small).  What comes so close to 0 that even this
 does not decide it, less than one row in a hundred, is left to `softmax_ref.exact`.
 
 .. math::
@@ -28,7 +29,8 @@ from functools import cache
 import numpy as np
 
 from . import exact
-from ._kernel import Array
+from ._arguments import Array
+from ._pairs import pair_sum, two_product, two_sum
 
 __all__ = ["logsumexp_near_zero"]
 
@@ -36,6 +38,7 @@ GRID = 64  # table entries a unit
 LOWEST = -50  # below, exp(z) in float64 is off by at most 2⁻⁷²·2⁻⁵³
 TAIL = 14  # terms of the series: 2⁻⁷·¹⁵/15! is below 2⁻¹⁴⁰
 DECIDED = 2.0**-60  # |Σ - 1| from here on is known to 2⁻⁵², two units in the last place at worst
+CLOSE = 2.0**-10  # results from here on lose at most 10 bits: exponentials to 2⁻⁶⁶ will do
 GROUP = 2048  # logits at a time, to bound the memory
 
 
@@ -68,49 +71,31 @@ def _pieces(value: Decimal, count: int) -> list[float]:
     return pieces
 
 
-def _split(a: Array) -> tuple[Array, Array]:
-    """a as the sum of two numbers of 26 bits."""
-    scaled = a * (2.0**27 + 1)
-    head = scaled - (scaled - a)
-    return head, a - head
-
-
-def _two_product(a: Array, b: Array, b_head: Array, b_tail: Array) -> tuple[Array, Array]:
-    """a·b as the sum of its rounding and what that loses."""
-    product = a * b
-    head, tail = _split(a)
-    lost = ((head * b_head - product) + head * b_tail + tail * b_head) + tail * b_tail
-    return product, lost
-
-
-def _two_sum(a: Array | float, b: Array) -> tuple[Array, Array]:
-    total = a + b
-    back = total - a
-    return total, (a - (total - back)) + (b - back)
-
-
-def _exponentials(z: Array) -> list[Array]:
-    """exp(z) for z ≤ 0 as seven numbers, the seventh rounded."""
+def _exponentials(z: Array, fully: bool) -> list[Array]:
+    """exp(z) for z ≤ 0 as a sum of seven numbers, right to 2⁻¹¹², or else of three, to 2⁻⁶⁶."""
     near = np.maximum(z, LOWEST)
     j = np.rint(near * -GRID)
     r = near + j / GRID  # exact: r is a multiple of ulp(z) and smaller than z, or z itself
     t0, t1, t2 = (piece.take(j.astype(np.intp)) for piece in _table())
-    r_head, r_tail = _split(r)
+    a, b = two_product(t0, r)
     coefficients = _coefficients()
-    high = np.full_like(r, coefficients[TAIL][0])
-    for n in range(TAIL - 1, 7, -1):  # below 2⁻⁶¹ of the result: float64 will do
+    first, last = (TAIL, 7) if fully else (8, 1)
+    high = np.full_like(r, coefficients[first][0])
+    for n in range(first - 1, last, -1):  # below 2⁻⁶¹ of the result: float64 will do
         high = high * r + coefficients[n][0]
-    low = np.zeros_like(r)
-    for n in range(7, 1, -1):
-        product, lost = _two_product(high, r, r_head, r_tail)
-        total, rounding = _two_sum(coefficients[n][0], product)
-        high, low = _two_sum(total, rounding + (lost + low * r + coefficients[n][1]))
-    for _ in range(2):
-        product, lost = _two_product(high, r, r_head, r_tail)
-        high, low = product, lost + low * r
-    a, b = _two_product(t0, r, r_head, r_tail)
-    c, d = _two_product(t0, high, *_split(high))
-    pieces = [t0, a, c, t1, b, d, t2 + t1 * r + t0 * low + t1 * high]
+    if fully:
+        low = np.zeros_like(r)
+        for n in range(last, 1, -1):
+            product, lost = two_product(high, r)
+            total, rounding = two_sum(coefficients[n][0], product)
+            high, low = two_sum(total, rounding + (lost + low * r + coefficients[n][1]))
+        for _ in range(2):
+            product, lost = two_product(high, r)
+            high, low = product, lost + low * r
+        c, d = two_product(t0, high)
+        pieces = [t0, a, c, t1, b, d, t2 + t1 * r + t0 * low + t1 * high]
+    else:
+        pieces = [t0, a, b + (t1 + t1 * r) + t0 * (high * r * r)]
     far = z < LOWEST
     if far.any():
         for piece in pieces:
@@ -130,18 +115,30 @@ def _sum_minus_one(pieces: list[Array]) -> Array:
         levels.append(parts.sum(axis=1))
         terms -= parts
         bound = big * 2.0**-52
-    total, lost = _two_sum(levels[0] - 1.0, levels[1])
+    total, lost = two_sum(levels[0] - 1.0, levels[1])
     result: Array = total + (lost + terms.sum(axis=1))
     return result
 
 
-def logsumexp_near_zero(rows: Array) -> Array:
-    """logsumexp of (n, K) float64 rows without positive, infinite (but for -inf) or NaN logits."""
+def logsumexp_near_zero(rows: Array, estimates: Array) -> Array:
+    """logsumexp of (n, K) float64 rows without positive, infinite (but for -inf) or NaN logits.
+
+    The estimates, one a row, need no more than to tell which are below 2⁻¹⁰.
+    """
     result = np.empty(len(rows))
+    close = np.abs(estimates) < CLOSE
     step = max(1, GROUP // rows.shape[1])
-    for i in range(0, len(rows), step):
-        excess = _sum_minus_one(_exponentials(rows[i : i + step]))
-        result[i : i + step] = np.log1p(excess)
-        for row in np.flatnonzero(~(np.abs(excess) >= DECIDED)):
-            result[i + row] = exact.logsumexp(rows[i + row].tolist())
+    for fully in (False, True):
+        chosen = np.flatnonzero(close == fully)
+        for i in range(0, chosen.size, step):
+            at = chosen[i : i + step]
+            pieces = _exponentials(rows[at], fully)
+            if fully:
+                excess = _sum_minus_one(pieces)
+            else:
+                high, low = pair_sum(np.concatenate(pieces, axis=1), 1.0, 1)
+                excess = ((high - 1.0) + low)[:, 0]
+            result[at] = np.log1p(excess)
+            for row in at[~(np.abs(excess) >= DECIDED)]:
+                result[row] = exact.logsumexp(rows[row].tolist())
     return result

@@ -2,203 +2,111 @@ r"""Floor 0: from an array and an axis to cache-sized blocks of rows with their 
 
 The accuracy of the whole package is decided here, once.
 
-A row :math:`z_1..z_K` with maximum :math:`m` becomes :math:`e_i = e^{z_i - c}` for some shift
-:math:`c` (0 wherever that is possible), ``top`` :math:`= e^{m-c}`, the sum :math:`S = \sum e_i` as
-an unevaluated pair ``high + low``, and ``rest``, *the sum without the pivot*.  With
-:math:`u = 2^{-53}` and :math:`\varepsilon` for the relative error of NumPy's exp and log1p (at most
-1.4u: 0.7 units in the last place), to first order and for every K, range and offset:
+A row :math:`z_1..z_K` with maximum :math:`m` becomes :math:`e_i = e^{z_i - c}`, where the shift c
+is 0 wherever that is safe and m elsewhere; ``top`` :math:`= e^{m-c}`; and the sum
+:math:`S = \sum e_i` as a pair ``high + low``.  With :math:`u = 2^{-53}` and :math:`\varepsilon` for
+the relative error of NumPy's exp and log1p (at most 1.4u, 0.7 units in the last place), to first
+order and for every K, range and offset:
 
-=============================  =================================  ==============================
-quantity                       computed as                        relative error
-=============================  =================================  ==============================
-e, top                         no shift, or TwoSum, e + e·lost    ε, or ε + u
-S                              fl(high + low)                     ε + u
-rest                           (high - top) + low, or summed      ε + u
-softmax                        e / S                              2ε + 2u
-1 - p, p > 1/2                 rest / S                           2ε + 3u
-1 - p, p ≤ 1/2                 fl(1 - p)                          2ε + 3u
-hard-label gradient, mean      e / fl(S·N), -(1 - p_y) / N        2ε + 2u, 2ε + 4u
-log_softmax, hard-label loss   (z - m) - log1p(rest / top)        3ε + 3u: nothing cancels
-logsumexp                      m + log1p(rest / top)              3ε + 3u, or 112 bits
-=============================  =================================  ==============================
+===============================  ===================================  ==========================
+quantity                         computed as                          relative error
+===============================  ===================================  ==========================
+e, top                           exp(z), or exp(z - m) with TwoSum    ε; 1 exactly for exp(m - m)
+S = high + low                   ExtractVector: no rounding           ε, most of it the pivot's
+S - top                          (high - top) + low, a pair           ε, or summed anew: ε + u
+softmax, hard-label gradient     e/D - e/D·tilt, S·N = D/(1 - tilt)   2ε + 2u
+1 - p at the label, 1 - p > ½    (S - e)/(S·N), divided as a pair     2ε + u
+1 - p ≥ ½ elsewhere              fl(1 - p)                            ε + 3u
+L = log(S/top)                   log1p((S - top)/top), likewise       3ε + u
+log_softmax, hard-label loss     (z - m) - L, L + (m - z)             3ε + 2u: nothing cancels
+logsumexp                        m + L                                3ε + 2u, or 112 bits
+===============================  ===================================  ==========================
 
-An error of u is one half to one unit in the last place (ULP), and no line comes near its bound
-with random roundings: over millions of adversarial values the worst is about 3 ULP
-(``benchmarks/stress.py`` prints it).  float32 and float16 are computed in float64 and rounded once.
+An error of u is one half to one unit in the last place (ULP), so that the bounds come to 4 … 6 ULP
+for the worst of all roundings at once.  What was seen among 10⁸ adversarial values is at most
+MASS.  float32 and float16 are computed in float64, with plain sums, and rounded once.
 
 References
 ----------
 .. [1] P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax
        functions", IMA J. Numer. Anal. 41(4), 2021. doi:10.1093/imanum/draa038
-.. [2] S. M. Rump, T. Ogita, S. Oishi, "Accurate floating-point summation part I: faithful
-       rounding", SIAM J. Sci. Comput. 31(1), 2008 (ExtractVector). doi:10.1137/050645671
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, partial
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Axis = int | tuple[int, ...] | None
+from ._arguments import FLOAT64, Array
+from ._pairs import (
+    Number,
+    along,
+    exp_minus,
+    head,
+    pair_sum,
+    quotient,
+    sum_without_pivot,
+    two_product,
+)  # fmt: skip
 
-BLOCK = 32_768  # numbers a block: 40 NumPy calls of 1 µs cost 1 ns a number; 1 MB of memory
-LONGEST = 50_000  # classes a block may have; longer rows come in chunks, to bound the memory
+BLOCK = 50_000  # numbers a block: 50 NumPy calls of 1 µs cost 1 ns a number; 1.2 MB of memory
 CLASS_MAJOR = 100  # up to so many classes, reductions run across rows instead of along them
-UNSHIFTED = 552.0  # logits within ± this need no shift: 1e±240 leaves room for weights and K·N
-TINY = 1e-240  # e below: the row is shifted, or a subnormal e would lose its digits
-FAINT = 1e-150  # a sum below: likewise, for float32 and float16
-HUGE = 1e240  # sum above: the row is shifted before exp or S·N overflow
+FEW = 100  # numbers of a single row up to which Python's lists are faster than NumPy's reductions
+TINY = 1e-240  # e below, where S < 1: the row is shifted, or a subnormal e would lose its digits
+FAINT = 1e-150  # S below: likewise, for float32 and float16
+HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
+Place = tuple[slice, slice, slice]
 _scratch = threading.local()  # kept between calls: fresh pages cost more than the arithmetic
 
 
-def real_array(value: ArrayLike, name: str) -> Array:
-    """The argument as an array of float16, float32, float64, integers or bools, else TypeError."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be a masked array: mask a class with -inf instead")
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-        raise TypeError(f"{name} must be real numbers of at most 64 bits, got {array.dtype}")
-    return array
-
-
-def float_type(array: Array) -> np.dtype[Any]:
-    """What a result is rounded to: the argument's own float type, float64 for integers."""
-    return array.dtype.newbyteorder("=") if array.dtype.kind == "f" else np.dtype(np.float64)
-
-
-def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """The axes as sorted non-negative integers."""
-    if type(axis) is int and -ndim <= axis < ndim:
-        return (axis % ndim,)
-    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    for a in axes:
-        if not isinstance(a, (int, np.integer)) or isinstance(a, bool):
-            raise TypeError(f"axis must be an integer, a tuple of them or None, got {axis!r}")
-        if not -ndim <= a < ndim:
-            raise ValueError(f"axis must be within {-ndim}..{ndim - 1} here, got {axis!r}")
-    normal = sorted({int(a) % ndim for a in axes})
-    if len(normal) < len(axes) or not normal:
-        raise ValueError(f"axis must name at least one axis, and none twice, got {axis!r}")
-    return tuple(normal)
-
-
-class Rows:
-    """Logits seen as a cube (before, classes, after): before × after rows, along the middle."""
-
-    def __init__(self, z: ArrayLike, axis: Axis, name: str = "z") -> None:
-        given = real_array(z, name)
-        self.dtype, self.shape = float_type(given), given.shape
-        shape = given.shape or (1,)  # a number is a row of one class
-        axes = normal_axes(axis, len(shape))
-        first, last = axes[0], axes[-1] + 1
-        self.order: tuple[int, ...] | None = None
-        if last - first > len(axes):  # not neighbours: bring them to the end
-            self.order = (*(a for a in range(len(shape)) if a not in axes), *axes)
-            shape = tuple(shape[a] for a in self.order)
-            first, last = len(shape) - len(axes), len(shape)
-        self.axes, self.ordered, self.kept = axes, shape, shape[:first] + shape[last:]
-        self.classes = math.prod(shape[first:last])
-        self.sizes = math.prod(shape[:first]), self.classes, math.prod(shape[last:])
-        self.cube = self.as_cube(given)
-
-    def as_cube(self, array: Array) -> Array:
-        """An array of the shape of z as a cube; a view wherever NumPy can make one."""
-        return (array.transpose(self.order) if self.order else array).reshape(self.sizes)
-
-    def from_cube(self, cube: Array) -> Any:
-        """A cube in the shape of z; a NumPy scalar for 0-d."""
-        if self.order:
-            return cube.reshape(self.ordered).transpose(np.argsort(self.order))
-        return cube.reshape(self.shape)[()]
-
-    def blocks(self, whole: bool = False) -> Iterator[Block]:
-        """All rows, a block at a time; long rows in chunks unless they must be whole."""
-        before, classes, after = self.sizes
-        if before * classes * after == 0:
-            return
-        if before * classes * after > 1024:  # within errstate, which undoes it
-            np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
-        if classes * min(after, 8) > LONGEST and not whole:
-            yield from self._chunks()
-            return
-        count = max(1, BLOCK // classes)
-        if count > 64:  # a pitch that is no power of two spreads over the cache: at K = 128 the
-            count = count // 64 * 64 + 8  # transposing copy takes a fifth of the time
-        step, width = max(1, count // after), min(count, after)
-        for i in range(0, before, step):
-            for j in range(0, after, width):
-                block = Block(self.cube, slice(i, i + step), slice(None), slice(j, j + width))
-                block.exponentiate()
-                yield block
-
-    def _chunks(self) -> Iterator[Block]:
-        """Rows too long for the scratch memory: their sums first, then each chunk again."""
-        before, classes, after = self.sizes
-        width = min(after, 64)  # neighbours together, so that memory is read by cache lines
-        length = BLOCK // (2 * width)
-        for i in range(before):
-            for j in range(0, after, width):
-                rows = slice(i, i + 1), slice(j, j + width)
-                chunks = [slice(k, k + length) for k in range(0, classes, length)]
-                load = [partial(Block, self.cube, rows[0], chunk, rows[1]) for chunk in chunks]
-                sums = _sums_unshifted(load) if width == 1 else None
-                if sums is None:
-                    sums = _sums_of_chunks([*load], classes)
-                for chunk in load:
-                    block = chunk()
-                    block.__dict__.update(sums)
-                    if sums["shifted"].any():
-                        c = np.where(sums["shifted"], sums["maximum"], 0.0)
-                        block.e, block.lost = exp_minus(block.z, c)
-                    else:
-                        np.exp(block.z, out=block.e)
-                    yield block
-
-
 class Block:
-    """Some rows and their exponentials, laid out class-major (K, n) or row-major (n, K).
+    """Some rows and their exponentials: class-major (K, n), row-major (n, K) or a single row (K,).
 
     What belongs to a row keeps the class axis with length 1, so that it broadcasts in either
-    layout: ``maximum`` m, ``shift`` c, ``top`` exp(m - c), and ``high`` + ``low`` = S, the sum of
-    ``e`` = exp(z - c).
+    layout, and is a float for a single row: ``maximum`` m, ``top`` and ``high`` + ``low``.
     """
 
-    confident = 2.0**-10  # rest / top below which a row is shifted by its maximum and summed again
+    high: Number
+    low: Number
+    lost: Array | None = None  # what rounding took from e, in blocks with a shifted row
+    confident = False  # whether there are rows that had to be summed again
+    _denominator: tuple[float, Number, Number] = (0.0, 0.0, 0.0)  # the last one
 
-    def __init__(self, cube: Array, i: slice, k: slice, j: slice) -> None:
-        self.cube, self.piece, self.rows = cube, (i, k, j), (i, j)
-        self.class_major = cube.shape[1] <= CLASS_MAJOR
-        self.axis = 0 if self.class_major else 1
-        self.single = cube.dtype in (np.float32, np.float16)  # no pair needed below float64
+    def __init__(self, cube: Array, place: Place) -> None:
+        self.cube, self.place = cube, place
+        source = cube[place]
+        before, self.classes, after = source.shape
+        self.count = before * after
+        self.axis = 0 if self.classes <= CLASS_MAJOR or self.count == 1 else 1
+        self.first = not place[1].start  # false for all chunks of a long row but one
+        self.single = cube.dtype.kind == "f" and cube.dtype.itemsize < 8
         source = self.view(cube)
-        self.z = source
-        if source.dtype != np.float64 or not source.dtype.isnative or not _in_lines(source):
-            # a copy of its own: ufuncs on transposed or converted memory cost more than both
-            flat = (len(source), -1) if self.class_major else (-1, source.shape[-1])
-            self.z = _lend(0, source.size).reshape(flat)
+        if self.count == 1:
+            shape: tuple[int, ...] = (self.classes,)
+        else:
+            shape = (self.count, self.classes) if self.axis else (self.classes, self.count)
+        self.z, self.e, self.work = _lend(shape)
+        if source.dtype == FLOAT64 and _in_lines(source):
+            self.z = source
+        else:  # a copy of its own: ufuncs on transposed or converted memory cost more than both
             np.copyto(self.z.reshape(source.shape), source)
-        self.e = _lend(1, self.z.size).reshape(self.z.shape)
-        self._times: Array | None = None
-        self.shifted: Array | None = None  # which rows are, None: none
-        self.lost: Array | None = None  # what rounding took from e in shifted rows
-        self.first = not k.start  # false for all chunks of long rows but one
 
     def view(self, cube: Array) -> Array:
         """This block's part of a cube, in the layout of the block (or 3-D with its rows apart)."""
-        part = cube[self.piece]
+        part = cube[self.place]
         before, _, after = part.shape
+        if self.count == 1:
+            return part[0, :, 0]
         if before == 1:
-            return part[0] if self.class_major else part[0].T
+            return part[0] if self.axis == 0 else part[0].T
         if after == 1:
-            return part[:, :, 0].T if self.class_major else part[:, :, 0]
-        return part.transpose((1, 0, 2) if self.class_major else (0, 2, 1))
+            return part[:, :, 0].T if self.axis == 0 else part[:, :, 0]
+        return part.transpose((1, 0, 2) if self.axis == 0 else (0, 2, 1))
 
     def exponentiate(self) -> None:
         """Exponentials and sums, without a shift wherever that is safe.
@@ -206,168 +114,237 @@ class Block:
         exp(z) needs no z - m, which saves two thirds of the time.  A row takes the slower path on
         its own account, never on its neighbours': its result does not depend on them.
         """
-        z, e = self.z, self.e
-        self.maximum = np.maximum.reduce(z, axis=self.axis, keepdims=True)
-        np.exp(z, out=e)
-        self.top = np.exp(self.maximum)
-        self.high, self.low = self._sum(e, self.top)
-        self.total = self.high + self.low  # S
-        # single: a term that TINY would catch vanishes in float32 next to a sum above FAINT
-        least, limit = (self.high, FAINT) if self.single else (e, TINY)
-        if not (
-            np.minimum.reduce(least, axis=None) >= limit
-            and np.maximum.reduce(self.high, axis=None) <= HUGE
-        ):
-            self._shift_rows()
-
-    def _sum(self, terms: Array, bound: Array) -> tuple[Array, Array]:
-        if self.single:  # a plain float64 sum has bits to spare for float32
-            total = np.add.reduce(terms, axis=self.axis, keepdims=True)
-            return total, np.zeros(total.shape)
-        work = _lend(2, terms.size).reshape(terms.shape)
-        return pair_sum(terms, bound, self.axis, terms.shape[self.axis], work)
-
-    def _shift_rows(self) -> None:
-        """Again, shifted, the rows in which an exp overflowed or came near underflow.
-
-        -inf, a mask, is no underflow: its exp is exactly 0.
-        """
+        np.exp(self.z, out=self.e)
         if self.single:
-            gone = self.high < FAINT
-        else:
-            gone = np.any((self.e < TINY) & (self.z > -np.inf), axis=self.axis, keepdims=True)
-        chosen = np.flatnonzero(gone | ~(self.high <= HUGE))
-        if not chosen.size:
+            self._sum()
+            least, largest = _extreme(np.minimum, self.high), _extreme(np.maximum, self.high)
+            if not (least >= FAINT and largest <= HUGE):  # an e that underflows vanishes there
+                self._shift((self.high >= FAINT) & (self.high <= HUGE))
             return
-        self._shift(chosen)
-
-    def _shift(self, chosen: Array) -> None:
-        """Shift rows by their maximum: top is exactly 1, and the sum is that of the others and 1.
-
-        An eighth of a block at a time, to bound the memory.
-        """
-        if self.shifted is None:
-            self.shifted = np.zeros(self.maximum.shape, bool)
-        if self.lost is None:
-            self.lost = _lend(3, self.e.size).reshape(self.e.shape)
-            self.lost[...] = 0.0
-        step = max(1, BLOCK // (8 * self.z.shape[self.axis]))
-        for i in range(0, chosen.size, step):
-            rows = chosen[i : i + step]
-            z, m = self._take(self.z, rows), self._take(self.maximum, rows)
-            pivot = z == m
-            e, lost = exp_minus(z, m)
-            e[pivot] = 0.0
-            rest, bound = self._sum_and_largest(e)
-            if np.minimum.reduce(bound, axis=None) < TINY:  # subnormal terms would lose digits
-                c = np.where(bound < TINY, shift_below(m), m)
-                others, _ = exp_minus(np.where(pivot, -np.inf, z), c)
-                part, _ = self._sum_and_largest(others)
-                rest = np.where(bound < TINY, part / exp_minus(m, c)[0], rest)
-            top = np.exp(m - m)  # 1, or NaN
-            np.copyto(e, top, where=pivot)
-            ties = top * np.add.reduce(pivot, axis=self.axis, keepdims=True, dtype=np.float64)
-            total = ties + rest
-            at = (slice(None), rows) if self.class_major else rows
-            self.shifted[at], self.top[at], self.total[at] = True, top, total
-            self.high[at], self.low[at] = total, (ties - total) + rest
-            self.e[at], self.lost[at] = e, lost
-
-    def _sum_and_largest(self, e: Array) -> tuple[Array, Array]:
-        bound = np.maximum.reduce(e, axis=self.axis, keepdims=True)
-        high, low = self._sum(e, bound)
-        return high + low, bound
-
-    def _take(self, values: Array, rows: Array) -> Array:
-        if rows.size == self.maximum.size:
-            return values  # nobody writes to what is taken: no copy
-        return values.take(rows, axis=1 - self.axis)
-
-    @cached_property
-    def without_pivot(self) -> tuple[Array, Array]:
-        """``rest``, S without the pivot's term, and rest / top, to full relative accuracy.
-
-        (high - top) + low is off by at most K²·2⁻⁹³ of top (single: K·2⁻⁵²): useless for a very
-        confident row.  So those are shifted by their maximum, which makes top exactly 1 and spares
-        them its error as well, and summed with the pivot left out.
-        """
-        rest = (self.high - self.top) + self.low
-        ratio = rest / self.top
-        classes = self.z.shape[self.axis]
-        limit = classes * 2.0**-23 if self.single else max(self.confident, classes**2 * 2.0**-40)
-        few = ratio < limit
-        if self.shifted is not None:
-            few &= ~self.shifted
-        chosen = np.flatnonzero(few)
-        if chosen.size:
-            self._shift(chosen)
-            rest = (self.high - self.top) + self.low
-            ratio = rest / self.top
-        return rest, ratio
-
-    @cached_property
-    def log_sum(self) -> Array:
-        """log(S / top) = log Σ exp(z - m)."""
-        return np.log1p(self.without_pivot[1])
-
-    def row(self, values: Array) -> Array:
-        """One number a row, so shaped that it broadcasts against the block."""
-        return values.reshape(self.maximum.shape)
-
-    def index(self, classes: Array) -> Any:
-        """Where the entry of each row at its class is, in this block's part of a cube."""
-        i, _, j = self.piece
-        before, _, after = self.cube[i, :1, j].shape
-        at = np.arange(before)[:, np.newaxis], classes.reshape(before, after), np.arange(after)
-        return i, j, at
-
-    def pick(self, cube: Array, index: Any) -> Array:
-        """The entries at an index, one a row."""
-        i, j, at = index
-        return self.row(cube[i, :, j][at]).astype(np.float64, copy=False)
-
-    def logits(self, rows: Array) -> Array:
-        """All logits of some rows, (n, K) in float64."""
-        part = self.cube[self.rows[0], :, self.rows[1]]
-        i, j = np.divmod(rows, part.shape[2])
-        return part[i, :, j].astype(np.float64)
-
-    def numbers(self, rows: Array) -> Array:
-        """Where some rows are in an array (before, after) of all rows, flattened."""
-        i, j = self.rows
-        a, b = np.divmod(rows, self.cube[i, :1, j].shape[2])
-        return (i.start + a) * self.cube.shape[2] + j.start + b
-
-    def place(self, cube: Array, index: Any, values: Array) -> None:
-        """Set the entries at an index, one a row."""
-        i, j, at = index
-        cube[i, :, j][at] = values.reshape(at[1].shape)
-
-    def write(self, cube: Array, ufunc: np.ufunc, *operands: Array) -> None:
-        """cube[this block] = ufunc(*operands), without a detour where memory allows."""
-        target = self.view(cube)
-        if target.dtype == np.float64 and _in_lines(target):
-            ufunc(*operands, out=target)
+        if self.count == 1 and self.classes <= FEW:  # Python's lists are faster than NumPy here
+            values = self.e.tolist()
+            self.top, self.high, self.low = max(values), math.inf, 0.0
+            if self.top <= HUGE:
+                self.high = math.fsum(values)
+                self.low = math.fsum([*values, -self.high])
         else:
-            result = ufunc(*operands, out=self.e)
+            self.maximum = along(np.maximum, self.z, self.axis)
+            self.top = self._exp(self.maximum)
+            self._sum()
+        if not _extreme(np.maximum, self.high) <= HUGE:
+            self._shift(self.precise & (self.high <= HUGE))
+        elif not _extreme(np.minimum, self.top) >= 1.0:
+            self._shift(self.precise)
+
+    @property
+    def precise(self) -> Any:
+        """Rows that need no shift: S ≥ 1, or no e > 0 below TINY.
+
+        An e that underflows beside S ≥ 1 has a p that underflows as well.
+        """
+        if _extreme(np.minimum, self.e) >= TINY:
+            return True
+        small = (self.e < TINY) & (self.z > -np.inf)
+        if self.count == 1:
+            return self.top >= (1.0 if small.any() else TINY)
+        return self.top >= np.where(small.any(axis=self.axis, keepdims=True), 1.0, TINY)
+
+    def _sum(self) -> None:
+        """S = high + low; float64 has bits to spare for float32, which a plain sum may cost."""
+        if self.single:
+            self.high, self.low = along(np.add, self.e, self.axis), 0.0
+        else:
+            self.high, self.low = pair_sum(self.e, self.top, self.axis, self.work)
+
+    def _exp(self, d: Number) -> Number:
+        return np.exp(d).item() if self.count == 1 else np.exp(d)
+
+    @cached_property
+    def maximum(self) -> Number:
+        return along(np.maximum, self.z, self.axis)
+
+    @cached_property
+    def top(self) -> Number:
+        return self._exp(self.maximum)
+
+    def _shift(self, fine: Any) -> None:
+        """Shift all other rows by their maximum: top is exactly 1 then, or NaN without a sum."""
+        if np.all(fine):
+            return
+        rows = np.logical_not(fine)
+        self.lost = np.zeros(self.e.shape)
+        for at, m in self._pieces(rows):
+            self.e[at], self.lost[at] = exp_minus(self.z[at], m)
+        top = self._exp(self.maximum - self.maximum)
+        self.top = top if self.count == 1 else np.where(rows, top, self.top)
+        self._sum()
+        self.low = self.low + along(np.add, self.lost, self.axis)
+
+    def _pieces(self, rows: Any) -> Iterator[tuple[Any, Number]]:
+        """The index and the maxima of some rows, or pieces of a single one, to bound the memory."""
+        if self.count == 1:
+            for k in range(0, self.classes, BLOCK // 8):
+                yield slice(k, k + BLOCK // 8), self.maximum
+            return
+        chosen = np.flatnonzero(rows)
+        step = max(1, BLOCK // (8 * self.classes))
+        for i in range(0, chosen.size, step):
+            piece = chosen[i : i + step]
+            at: Any = (slice(None), piece) if self.axis == 0 else piece
+            yield at, self.maximum[at]
+
+    @cached_property
+    def rest(self) -> tuple[Number, Number]:
+        """The sum without the pivot, S - top, as a pair.
+
+        (high - top) + low is off by at most K²·2⁻⁹³ of top (single: 2⁻⁵³·K): useless for a very
+        confident row, which is therefore summed again without its pivot.
+        """
+        difference = self.high - self.top
+        rest = difference + self.low
+        low: Number = 0.0
+        if self.single:
+            limit = min(self.classes, 64) * 2.0**-9
+        else:
+            low = (difference - rest) + self.low
+            limit = self.cube.shape[1] ** 2 * 2.0**-37
+        margin = rest - self.top * limit
+        self.confident = _extreme(np.fmin, margin) < 0.0
+        if not self.confident:
+            return rest, low
+        if self.count == 1:
+            return two_product(self.without_pivot(), self.top)
+        if self.single:
+            chosen, across = np.flatnonzero(margin < 0.0), 1 - self.axis
+            e, top = self.e.take(chosen, across), self.top.take(chosen, across)
+            e[e > 0.5 * top] = 0.0  # the pivot: all others together are less than an eighth
+            rest.flat[chosen] = along(np.add, e, self.axis)
+            return rest, low
+        for at, m in self._pieces(margin < 0.0):
+            ratio = sum_without_pivot([self.z[at]], m, self.axis)
+            rest[at], low[at] = two_product(ratio, self.top[at])
+        return rest, low
+
+    def without_pivot(self) -> float:
+        """Σ exp(z - m) without the pivot, for a single very confident row."""
+        pieces = [self.z[at] for at, _ in self._pieces(True)]
+        return sum_without_pivot(pieces, self.maximum, 0)
+
+    @cached_property
+    def log_sum(self) -> Number:
+        """log(S / top) = log1p(r), r = (S - top)/top = q + tail; its slope there is 1/(1 + q)."""
+        rest, low = self.rest
+        if self.single:
+            value = np.log1p(rest / self.top)
+        else:
+            q, tail = quotient(rest, low, self.top)
+            value = np.log1p(q)
+            q += 1.0
+            tail /= q
+            value += tail
+        return value.item() if self.count == 1 else value
+
+    def denominator(self, count: float) -> tuple[Number, Number]:
+        """S·count without its rounding, as D/(1 - tilt)."""
+        if self._denominator[0] != count:
+            total = self.high + self.low
+            near = total if count == 1 else head(total)  # near·count is exact
+            tilt = self.high - near
+            tilt += self.low
+            tilt /= total
+            self._denominator = count, near * count, tilt
+        return self._denominator[1:]
+
+    def complement(self, at: Any, count: float = 1.0) -> Number:
+        """(1 - p)/count = (S - e)/(S·count) for the class at an index in each row."""
+        e = self.top if at is None else self.pick(self.e, at)
+        difference = self.high - e
+        rest = difference + self.low
+        low = (difference - rest) + self.low
+        rest_of_pivot, its_low = self.rest
+        if self.confident:
+            pivot = e > 0.5 * self.high
+            if self.count > 1:
+                rest, low = np.where(pivot, rest_of_pivot, rest), np.where(pivot, its_low, low)
+            elif pivot:
+                rest, low = rest_of_pivot, its_low
+        if self.single:
+            return rest / (self.high * count)
+        total, tilt = self.denominator(count)
+        q, tail = quotient(rest, low, total)
+        tail -= q * tilt
+        tail += q
+        return tail
+
+    def complements(self) -> Array:
+        """1 - p for all entries: by subtraction up to p = 1/2, beyond only possible for a pivot."""
+        pivot = self.complement(None)
+        p = np.divide(self.e, self.high + self.low, out=self.work)
+        large = p > 0.5
+        q = np.subtract(1.0, p, out=p)
+        np.copyto(q, pivot, where=large)
+        return q
+
+    @property
+    def rows(self) -> tuple[slice, slice]:
+        """Where these rows are in an array (before, after)."""
+        return self.place[0], self.place[2]
+
+    def row(self, values: Any) -> Number:
+        """Values (before, after), one a row, so shaped that they broadcast against the block."""
+        if self.count == 1:
+            return values.item()
+        return values.reshape((1, -1) if self.axis == 0 else (-1, 1))
+
+    def index(self, classes: Number) -> Any:
+        """Where the entry of each row at its class is, in the layout of the block."""
+        if self.count == 1:
+            k = classes - (self.place[1].start or 0)
+            return k if 0 <= k < self.classes else None  # in another chunk
+        classes, rows = classes.reshape(-1), np.arange(self.count)
+        return (classes, rows) if self.axis == 0 else (rows, classes)
+
+    def pick(self, values: Array, at: Any) -> Number:
+        """The entries at an index, one a row."""
+        return values.item(at) if self.count == 1 else self.row(values[at])
+
+    def logit(self, classes: Number, at: Any) -> Number:
+        """The logit of each row at its class, wherever that is."""
+        if self.count == 1:
+            return float(self.cube[self.place[0], classes, self.place[2]].item())
+        return self.pick(self.z, at)
+
+    def write(
+        self, cube: Array, ufunc: np.ufunc, *operands: Any, at: Any = None, values: Any = None
+    ) -> None:
+        """cube[this block] = ufunc(*operands), with other values at an index."""
+        target = self.view(cube)
+        direct = target.dtype == FLOAT64 and _in_lines(target)
+        result = ufunc(*operands, out=target if direct else self.e)
+        if at is not None:
+            result[at] = values if self.count == 1 else values.reshape(-1)
+        if not direct:
             np.copyto(target, result.reshape(target.shape), casting="same_kind")
 
-    def divide(self, cube: Array, divisor: Array) -> None:
-        """cube[this block] = e / divisor; below float64 the rounding of 1 / divisor is harmless."""
-        if self.single:
-            self.write(cube, np.multiply, self.e, 1.0 / divisor)
-        elif self.lost is None:
-            self.write(cube, np.divide, self.e, divisor)
-        else:
-            self.e /= divisor
-            self.write(cube, np.add, self.e, self.lost / divisor)
+    def quotients(self, count: float = 1.0) -> tuple[np.ufunc, Array, Number]:
+        """e/(S·count) as an operation still to be done; overwrites e.
 
-    def log_probabilities(self, scale: float) -> Array:
-        """((z - m) - log Σ exp(z - m))·scale: two terms ≤ 0, no cancellation.
-
-        With scale 1/2 nothing overflows.
+        What a division by the rounded S·count would lose, up to 1 ULP, is taken off afterwards.
         """
-        return (self.z * scale - self.maximum * scale) - self.log_sum * scale
+        if self.single:  # these roundings are harmless
+            return np.multiply, self.e, 1.0 / (self.high * count)
+        total, tilt = self.denominator(count)
+        p = np.divide(self.e, total, out=self.e)
+        tails = np.multiply(p, tilt, out=self.work)
+        if self.lost is not None:
+            tails -= np.divide(self.lost, total, out=self.lost)
+        return np.subtract, p, tails
+
+    def probabilities(self) -> Array:
+        """e/S; overwrites e."""
+        ufunc, *operands = self.quotients()
+        p: Array = ufunc(*operands, out=self.e)
+        return p
 
     def load(self, cube: Array) -> Array:
         """This block's part of another cube as float64 in the layout of the block (a copy)."""
@@ -376,182 +353,22 @@ class Block:
         np.copyto(copy.reshape(part.shape), part)
         return copy
 
-    def complement(self, z: Array | None = None, count: float = 1.0) -> Array:
-        """(1 - p)/count for one logit a row, or for all.
 
-        1 - p loses nothing up to p = 1/2; beyond, only possible for the pivot, it is rest / S.
-        """
-        rest, _ = self.without_pivot  # before anything else: it may shift rows
-        e = self.e
-        if z is not None:
-            e = np.exp(z)
-            if self.shifted is not None:
-                e = np.where(self.shifted, exp_minus(z, self.maximum)[0], e)
-        p = e / self.total
-        if count == 1:
-            return np.where(p > 0.5, rest / self.total, 1.0 - p)
-        return np.where(p > 0.5, rest / self.total_times(count), (1.0 - p) / count)
-
-    def total_times(self, count: float) -> Array:
-        """S·count rounded once: (high part of S)·count is exact for counts below 2²⁶."""
-        total = self.total
-        if count == 1:
-            return total
-        if self.single:
-            return total * count
-        if self._times is not None:
-            return self._times
-        split = total * (2.0**27 + 1)
-        head = split - (split - total)
-        tail = (total - head) + ((self.high - total) + self.low)
-        self._times = head * count + tail * count
-        return self._times
-
-
-def shift_below(m: Array) -> Array:
-    """c near m - 512: no exp(z - c) overflows, none that matters (z - m > -1200) is subnormal.
-
-    As a multiple of 64, c leaves z - c exact wherever that is smaller than z.
-    From 2⁶⁰ on m - 512 would round to numbers far from it, and c = m does: differences of logits
-    are multiples of 64 there, and none of them has a subnormal exp.
-    """
-    return np.where(np.abs(m) < 2.0**60, np.rint(m / 64.0 - 8.0) * 64.0, m)
-
-
-def exp_minus(z: Array, c: Array) -> tuple[Array, Array]:
-    """exp(z - c) without the rounding of z - c, as a number and what its rounding took from it.
-
-    exp(d)·(1 + lost), d + lost = z - c (TwoSum): rounding d would cost up to 2⁻⁴⁴ of exp(d),
-    500 units in its last place.  What is left out, lost²/2, is below 2⁻⁸⁷.
-    """
-    d = z - c
-    back = np.subtract(d, z, out=_lend(2, d.size).reshape(d.shape))
-    lost = d - back
-    np.subtract(z, lost, out=lost)
-    back += c
-    lost -= back
-    lost[np.isnan(lost)] = 0.0  # -inf - (-inf) at masks; where there is no number, d knows it
-    e: Array = np.exp(d, out=d)
-    lost *= e
-    total = np.add(e, lost, out=back)
-    e -= total
-    lost += e
-    np.copyto(e, total)
-    return e, lost
-
-
-def pair_sum(
-    terms: Array, bound: Array, axis: int, classes: int, work: Array | None = None
-) -> tuple[Array, Array]:
-    """Σ terms as high + low, for at most ``classes`` terms in [0, bound].
-
-    ExtractVector [2]_: adding and subtracting big ≥ 2·classes·bound leaves of each term a multiple
-    of ulp(big); these have an exact sum, in any order.  The remainders, below ulp(big), are summed
-    plainly: an error below classes²·2⁻⁹³ of bound, where a plain sum of all has classes·2⁻⁵³.
-    """
-    big = bound * 2.0 ** (classes.bit_length() + 1)
-    parts = np.add(terms, big, out=work)
-    parts -= big
-    high = np.add.reduce(parts, axis=axis, keepdims=True)
-    np.subtract(terms, parts, out=parts)
-    return high, np.add.reduce(parts, axis=axis, keepdims=True)
-
-
-def row_sums(terms: Array, axis: int) -> Array:
-    """Σ terms for terms ≥ 0 as large as they come; inf only if the sum or a term is."""
-    bound = np.maximum.reduce(terms, axis=axis, keepdims=True)
-    scale = np.where(bound > HUGE, 2.0**-128, 1.0)
-    high, low = pair_sum(terms * scale, bound * scale, axis, terms.shape[axis])
-    return np.where(np.isfinite(bound), (high + low) / scale, bound)
-
-
-def _sums_unshifted(load: Iterable[Callable[[], Block]]) -> dict[str, Any] | None:
-    """What belongs to the row of which each call loads a chunk, unless it has to be shifted.
-
-    One exponential instead of the two of `_sums_of_chunks`, and a third of its passes.
-    """
-    parts, limit = [], 0.0
-    for chunk in load:
-        block = chunk()
-        block.exponentiate()
-        if block.shifted is not None:
-            return None
-        parts.append((block.maximum, block.high, block.low))
-        limit += block.e.size**2 * 2.0**-40
-    maxima, highs, lows = (np.stack(part) for part in zip(*parts, strict=True))
-    m = np.maximum.reduce(maxima)
-    top = np.exp(m)
-    high, low = pair_sum(highs, np.maximum.reduce(highs, keepdims=True), 0, len(highs))
-    high, low = high[0], low[0] + np.add.reduce(lows)
-    rest = (high - top) + low
-    if not rest >= max(block.confident, limit) * top:
-        return None
-    return {
-        "maximum": m, "shifted": np.zeros(m.shape, bool), "top": top,
-        "without_pivot": (rest, rest / top), "high": high, "low": low, "total": high + low,
-    }  # fmt: skip
-
-
-def _sums_of_chunks(load: list[Callable[[], Block]], classes: int) -> dict[str, Any]:
-    """What belongs to the rows of which each call loads a chunk."""
-    first = load[0]()
-    axis = first.axis
-
-    def fold(ufunc: np.ufunc, of: Callable[[Block], Array]) -> Array:
-        result = None
-        for chunk in load:
-            part = ufunc.reduce(of(chunk()), axis=axis, keepdims=True)
-            result = part if result is None else ufunc(result, part)
-        assert result is not None
-        return result
-
-    m = fold(np.maximum, lambda block: block.z)
-    least = fold(np.minimum, lambda block: np.where(block.z == -np.inf, np.inf, block.z))
-    ties = fold(np.add, lambda block: (block.z == m).astype(np.float64))
-    second = fold(np.maximum, lambda block: np.where(block.z == m, -np.inf, block.z))
-    zero = (m <= UNSHIFTED) & (least >= -UNSHIFTED)
-    c = np.where(zero, 0.0, m)
-    below = np.where(zero | (m - second < UNSHIFTED), c, shift_below(m))
-    (top, _), (bound, _), (scale, _) = (
-        exp_minus(m, c), exp_minus(second, below), exp_minus(m, below)
-    )  # fmt: skip
-    high = low = np.zeros_like(m)
-    for chunk in load:
-        block = chunk()
-        e, _ = exp_minus(np.where(block.z == m, -np.inf, block.z), below)
-        part = pair_sum(e, bound, axis, classes)
-        high, low = high + part[0], low + part[1]
-    if not np.array_equal(c, below, equal_nan=True):
-        high, low = high * (top / scale), low * (top / scale)
-    pivots = ties * top
-    rest = (ties - 1.0) * top + (high + low)
-    total = pivots + high
-    back = total - pivots
-    low = low + ((pivots - (total - back)) + (high - back))
-    return {
-        "maximum": m, "shifted": ~zero, "top": top, "without_pivot": (rest, rest / top),
-        "high": total, "low": low, "total": total + low,
-    }  # fmt: skip
+def _extreme(ufunc: np.ufunc, values: Any) -> float:
+    return values if isinstance(values, float) else ufunc.reduce(values, axis=None)
 
 
 def _in_lines(array: Array) -> bool:
     """Whether ufuncs run along contiguous memory."""
-    return array.ndim == 2 and (array.strides[1] == array.itemsize or array.shape[1] == 1)
+    return array.ndim < 3 and (array.strides[-1] == array.itemsize or array.shape[-1] == 1)
 
 
-def _lend(number: int, size: int) -> Array:
-    """Scratch memory of this thread, valid until the next block."""
-    arrays: list[Array] | None = getattr(_scratch, "arrays", None)
-    if arrays is None:
-        arrays = _scratch.arrays = [np.empty(0)] * 4
-    if arrays[number].size >= size:
-        return arrays[number][:size]
-    array = np.empty(size)
-    if size <= LONGEST:
-        arrays[number] = array
-    return array
-
-
-def rounded(values: Array, dtype: np.dtype[Any]) -> Any:
-    """The result in its own type, a NumPy scalar for 0-d."""
-    return values.astype(dtype, copy=False)[()]
+def _lend(shape: tuple[int, ...]) -> list[Array]:
+    """Three arrays of scratch memory of this thread, valid until the next block."""
+    size = math.prod(shape)
+    memory: list[Array] | None = getattr(_scratch, "memory", None)
+    if memory is None or memory[0].size < size:
+        memory = [np.empty(size) for _ in range(3)]
+        if size <= BLOCK:
+            _scratch.memory = memory
+    return [array[:size].reshape(shape) for array in memory]

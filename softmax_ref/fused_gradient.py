@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._kernel import Array, Axis, Block, row_sums
-from .loss import HardLabels, Labels, SoftTargets
+from ._arguments import Array, Axis
+from ._kernel import Block
+from ._pairs import Number
+from .loss import HardLabels, Labels, SoftTargets, row_sums
 
 __all__ = [
     "cross_entropy_grad",
@@ -21,42 +23,41 @@ __all__ = [
 
 def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> None:
     """w·(p - e_y)/divisor of the rows of a block, the label's entry as -w·(1 - p_y)/divisor."""
-    index, z_y, weight, ignored = labels
+    at, _, weight, ignored = labels
     divisor = hard.losses.divisor
+    at_label = None  # before e is overwritten
     if hard.smoothing:
-        _write_smoothed(hard, out, block, index, weight, block.complement(z_y))
+        _write_smoothed(hard, out, block, at, weight, block.complement(at))
     elif weight is None:
-        at_label = -block.complement(z_y, divisor)  # before e is written over
-        block.divide(out, block.total_times(divisor))
-        block.place(out, index, at_label)
+        if at is not None:
+            at_label = -block.complement(at, divisor)
+        block.write(out, *block.quotients(divisor), at=at, values=at_label)
     else:
         factor = weight / divisor
-        at_label = -block.complement(z_y) * factor
+        if at is not None:
+            at_label = -block.complement(at) * factor
         block.e *= factor
         if block.lost is not None:
             block.lost *= factor
-        block.divide(out, block.total)
-        block.place(out, index, at_label)
-    if ignored is not None and ignored.any():
+        block.write(out, *block.quotients(), at=at, values=at_label)
+    if ignored is not None and np.any(ignored):
         target = block.view(out)
         np.copyto(target, 0.0, where=np.broadcast_to(ignored, block.z.shape).reshape(target.shape))
 
 
 def _write_smoothed(
-    hard: HardLabels, out: Array, block: Block, index: Any, weight: Array | None, others: Array
+    hard: HardLabels, out: Array, block: Block, at: Any, weight: Number | None, others: Number
 ) -> None:
     """(1-ε)·w_y·(p - e_y) + ε/K·(p·Σw - w), divided."""
     keep, share = 1.0 - hard.smoothing, hard.smoothing / hard.rows.classes
     w = hard.class_weights(block)
     total = w.sum()
-    w_y: Array | float = 1.0 if weight is None else weight
-    p = block.e / block.total
-    y = block.row(index[-1][1])
-    at_label = np.take_along_axis(p, y, block.axis)
-    label = share * (at_label * total - w_y) - keep * w_y * others
+    w_y: Number = 1.0 if weight is None else weight
+    p = block.probabilities()
+    label = share * (block.pick(p, at) * total - w_y) - keep * w_y * others
     gradient = p * (keep * w_y + share * total) - share * w
-    block.write(out, np.divide, gradient, np.asarray(hard.losses.divisor))
-    block.place(out, index, label / hard.losses.divisor)
+    divisor = hard.losses.divisor
+    block.write(out, np.divide, gradient, divisor, at=at, values=label / divisor)
 
 
 @np.errstate(all="ignore")
@@ -164,10 +165,10 @@ def cross_entropy_grad(
 def _write_soft(soft: SoftTargets, out: Array, block: Block, t: Array) -> None:
     """(T·p - t)/N of the rows of a block."""
     total = row_sums(t, block.axis)
-    gradient = np.divide(block.e, block.total, out=block.e)
+    gradient = block.probabilities()
     gradient *= total
     gradient -= t
-    block.write(out, np.divide, gradient, np.asarray(soft.losses.divisor))
+    block.write(out, np.divide, gradient, soft.losses.divisor)
 
 
 @np.errstate(all="ignore")

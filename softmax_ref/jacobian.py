@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._kernel import BLOCK, Axis, Rows, float_type, pair_sum, real_array
+from ._arguments import Axis, float_type, real_array
+from ._kernel import BLOCK
+from ._pairs import along, pair_sum
+from ._rows import Rows
 
 __all__ = ["log_softmax_jacobian", "softmax_jacobian", "softmax_vjp"]
 
@@ -18,10 +21,10 @@ def _jacobian(z: ArrayLike, off_diagonal: Any, diagonal: Any) -> Any:
     classes = rows.classes
     out = np.empty((rows.sizes[0], classes, classes), rows.dtype)
     for block in rows.blocks(whole=True):
-        q = block.complement()
-        p = block.e / block.total
-        if block.class_major:
-            p, q = p.T, q.T
+        q = block.complements().copy()
+        p = block.probabilities()
+        if block.axis == 0:
+            p, q = p.reshape(classes, -1).T, q.reshape(classes, -1).T
         target = out[block.rows[0]]
         step = max(1, BLOCK // classes**2)
         for i in range(0, len(p), step):
@@ -145,14 +148,14 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
     v_cube = rows.as_cube(upstream)
     out = np.empty(rows.sizes, np.result_type(rows.dtype, float_type(upstream)))
     for block in rows.blocks(whole=True):
-        p = np.divide(block.e, block.total, out=block.e)
+        p = block.probabilities()
         pivot = np.argmax(block.z, axis=block.axis)
         v = block.load(v_cube)
         # J·1 = 0: what all components share must not cost digits
-        v -= block.pick(v_cube, block.index(pivot))
+        v -= block.pick(v, block.index(pivot))
         v[p == 0.0] = 0.0
         terms = p * v
-        bound = np.maximum.reduce(np.abs(terms), axis=block.axis, keepdims=True)
-        mean = sum(pair_sum(terms, 2.0 * bound, block.axis, terms.shape[block.axis]))
+        bound = along(np.maximum, np.abs(terms), block.axis)
+        mean = sum(pair_sum(terms, 2.0 * bound, block.axis))
         block.write(out, np.multiply, p, v - mean)
     return rows.from_cube(out)

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._kernel import BLOCK, HUGE, Array, Axis, Block, Rows, pair_sum, real_array, rounded, row_sums
+from ._arguments import Array, Axis, real_array
+from ._kernel import BLOCK, HUGE, Block
+from ._pairs import Number, along, pair_sum
+from ._rows import Rows, rounded
 
 __all__ = ["cross_entropy", "soft_cross_entropy"]
 
@@ -43,23 +46,23 @@ class Losses:
                 )
             self.divisor = float(weight)
 
-    def add(self, block: Block, loss_times: Callable[[float], Array]) -> None:
+    def add(self, block: Block, loss_times: Callable[[float], Number]) -> None:
         """Take the losses of a block, given as a function of a factor to multiply them by."""
         if not block.first:
             return
-        loss = loss_times(1.0)
+        loss = np.ravel(loss_times(1.0))
         if self.reduction == "none":
             target = self.each[block.rows]
             target[...] = loss.reshape(target.shape)
             return
-        if np.maximum.reduce(loss, axis=None) <= HUGE:
-            self.pending.append(loss.ravel())
+        if np.maximum.reduce(loss) <= HUGE:
+            self.pending.append(loss)
             self.count += loss.size
             if self.count > BLOCK // 8:
                 self.collect()
         else:
-            averages = loss_times(1.0 / self.divisor).ravel()
-            self.averages.append(float(row_sums(averages, 0)[0]))
+            averages = np.ravel(loss_times(1.0 / self.divisor))
+            self.averages.append(float(row_sums(averages, 0)))
 
     def collect(self) -> None:
         """Add up what is pending, as a pair: a mean of millions is as accurate as each of them."""
@@ -68,7 +71,7 @@ class Losses:
             if loss.size < 128:  # exact, and faster for a few
                 self.parts += loss.tolist()
             else:
-                self.parts += [float(s[0]) for s in pair_sum(loss, loss.max(), 0, loss.size)]
+                self.parts += pair_sum(loss, loss.max(), 0)
             self.pending, self.count = [], 0
 
     def result(self) -> Any:
@@ -82,10 +85,10 @@ class Losses:
 class Labels(NamedTuple):
     """What the arguments say about the rows of one block."""
 
-    index: Any  # of the label's entry in each row; class 0 where ignored
-    z: Array  # the label's logit, one a row
-    weight: Array | None  # one a row, like the block's own numbers; None: all 1
-    ignored: Array | None  # likewise; None: no row is
+    at: Any  # the index of the label's entry in each row; None: in another chunk of a long row
+    z: Number  # the label's logit, one a row like the block's own numbers
+    weight: Number | None  # likewise; None: all 1
+    ignored: Any  # likewise; None: no row is
 
 
 class HardLabels:
@@ -124,13 +127,11 @@ class HardLabels:
                 f"labels must have shape {self.rows.kept}, that of z without axis, got {y.shape}"
             )
         judged = y if self.ignore_index is None else y[y != self.ignore_index]
-        if judged.size:
-            for extreme in (judged.min(), judged.max()):
-                if not 0 <= extreme < self.rows.classes:
-                    also = "" if self.ignore_index is None else f" or {self.ignore_index}"
-                    raise ValueError(
-                        f"labels must be in 0..{self.rows.classes - 1}{also}, got {extreme}"
-                    )
+        unsigned = judged.astype(np.int64, copy=False).view(np.uint64)  # where -1 is a huge number
+        if unsigned.size and np.maximum.reduce(unsigned, axis=None) >= self.rows.classes:
+            also = "" if self.ignore_index is None else f" or {self.ignore_index}"
+            wrong = judged[(judged < 0) | (judged >= self.rows.classes)][0]
+            raise ValueError(f"labels must be in 0..{self.rows.classes - 1}{also}, got {wrong}")
         return y.reshape(self.rows.sizes[0], self.rows.sizes[2])
 
     def _total_weight(self) -> float:
@@ -146,18 +147,18 @@ class HardLabels:
     def blocks(self) -> Iterator[tuple[Block, Labels]]:
         """Blocks with the labels of their rows."""
         for block in self.rows.blocks(whole=self.smoothing > 0):
-            y = self.labels[block.rows]
+            y: Any = self.labels[block.rows]
+            y = y.item() if block.count == 1 else y.astype(np.intp, copy=False)
             ignored = None
             if self.ignore_index is not None:
-                ignored = y == self.ignore_index
+                ignored = np.equal(y, self.ignore_index)
                 y = np.where(ignored, 0, y)
                 ignored = block.row(ignored)
-            y = y.astype(np.intp, copy=False)
+            at = block.index(y)
             weight = None if self.weight is None else block.row(self.weight[y])
-            index = block.index(y)
-            yield block, Labels(index, block.pick(self.rows.cube, index), weight, ignored)
+            yield block, Labels(at, block.logit(y, at), weight, ignored)
 
-    def loss(self, block: Block, labels: Labels, scale: float) -> Array:
+    def loss(self, block: Block, labels: Labels, scale: float) -> Number:
         """(log_sum + (m - z_y))·scale of each row: both terms ≥ 0, no cancellation."""
         z_y, m = labels.z, block.maximum
         if scale == 1.0:
@@ -168,17 +169,33 @@ class HardLabels:
             loss = product(labels.weight, loss)
         if self.smoothing:
             share = 2.0 * self.smoothing / self.rows.classes * self.class_weights(block)
-            spread = row_sums(product(share, -block.log_probabilities(scale / 2.0)), block.axis)
+            spread = row_sums(product(share, -log_probabilities(block, scale / 2.0)), block.axis)
             loss = product(np.asarray(1.0 - self.smoothing), loss) + spread
         return loss if labels.ignored is None else np.where(labels.ignored, 0.0, loss)
 
     def class_weights(self, block: Block) -> Array:
         """The weights along the class axis of a block."""
         w = np.ones(self.rows.classes) if self.weight is None else self.weight
-        return w[:, np.newaxis] if block.class_major else w
+        return w[:, np.newaxis] if block.axis == 0 and block.count > 1 else w
 
 
-def product(factor: Array, loss: Array) -> Array:
+def log_probabilities(block: Block, scale: float) -> Array:
+    """((z - m) - log Σ exp(z - m))·scale: two terms ≤ 0, no cancellation.
+
+    With scale 1/2 nothing overflows.
+    """
+    return (block.z * scale - block.maximum * scale) - block.log_sum * scale
+
+
+def row_sums(terms: Array, axis: int) -> Number:
+    """Σ terms for terms ≥ 0 as large as they come; inf only if the sum or a term is."""
+    bound = along(np.maximum, terms, axis)
+    scale = np.where(bound > HUGE, 2.0**-128, 1.0)
+    high, low = pair_sum(terms * scale, bound * scale, axis)
+    return np.where(np.isfinite(bound), (high + low) / scale, bound)
+
+
+def product(factor: Number, loss: Number) -> Number:
     """factor·loss with 0·inf = 0: what has no weight costs nothing, even where p is 0."""
     return np.where((factor == 0.0) & (loss == np.inf), 0.0, factor * loss)
 
@@ -280,7 +297,6 @@ def cross_entropy(
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
     for block, labels_here in hard.blocks():
-        block.confident = 2.0**-6  # as in log_softmax
         hard.losses.add(block, partial(hard.loss, block, labels_here))
     return hard.losses.result()
 
@@ -301,9 +317,9 @@ class SoftTargets:
         for block in self.rows.blocks(whole=True):
             yield block, block.load(self.targets)
 
-    def loss(self, block: Block, t: Array, scale: float) -> Array:
+    def loss(self, block: Block, t: Array, scale: float) -> Number:
         """Σ t·(-log p)·scale of each row: all terms ≥ 0, no cancellation."""
-        return 2.0 * row_sums(product(t, -block.log_probabilities(scale / 2.0)), block.axis)
+        return 2.0 * row_sums(product(t, -log_probabilities(block, scale / 2.0)), block.axis)
 
 
 @np.errstate(all="ignore")

@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._arguments import Array, Axis
 from ._cancellation import logsumexp_near_zero
-from ._kernel import BLOCK, Array, Axis, Block, Rows, rounded
+from ._kernel import BLOCK, Block
+from ._rows import Rows, rounded
+
+CANCELLED = 1.0  # log Σ exp(z - m) / |logsumexp| from which a row is summed again
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmax_complement"]
 
@@ -57,7 +61,7 @@ def softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
     for block in rows.blocks():
-        block.divide(out, block.total)
+        block.write(out, *block.quotients())
     return rows.from_cube(out)
 
 
@@ -99,7 +103,6 @@ def log_softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
     for block in rows.blocks():
-        block.confident = 2.0**-6  # an unshifted top and rest would cost up to 3.7 ULP here
         log_sum = block.log_sum
         block.write(out, np.subtract, np.subtract(block.z, block.maximum, out=block.e), log_sum)
     return rows.from_cube(out)
@@ -140,28 +143,35 @@ def softmax_complement(z: ArrayLike, axis: Axis = -1) -> Any:
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
     for block in rows.blocks():
-        block.confident = 0.25  # every digit counts here, and nobody is in a hurry
-        block.write(out, np.positive, block.complement())
+        block.write(out, np.positive, block.complements())
     return rows.from_cube(out)
 
 
-def _logsumexp(block: Block) -> tuple[Array, Array]:
-    """m + log_sum for the rows of a block, and the rows in which the two cancel."""
-    m, log_sum = block.maximum, block.log_sum
-    value = m + log_sum
-    if not np.maximum.reduce(np.abs(m), axis=None) < np.inf:
-        value = np.where(np.isinf(m), m, value)
-    # The error of log_sum grows by log_sum / |value|; float32 can spare some digits
-    cancelled = log_sum > np.abs(value) * (2.0**20 if block.single else 1.0)
-    return value, cancelled & (m < 0.0)
+class Cancelled:
+    """Rows to be summed again, together: 200 steps cost as much for one as for many."""
 
+    def __init__(self, out: Array) -> None:
+        self.out = out
+        self.places: list[Array] = []
+        self.logits: list[Array] = []
+        self.estimates: list[Array] = []
 
-def _fill(out: Array, hard: list[tuple[Array, Array]]) -> None:
-    """Sum the collected rows again, together: its 200 steps cost as much for one as for many."""
-    if hard:
-        numbers, logits = map(np.concatenate, zip(*hard, strict=True))
-        hard.clear()
-        out.flat[numbers] = logsumexp_near_zero(logits)
+    def add(self, block: Block, rows: Array, estimates: Array) -> None:
+        """Rows of a block, by their numbers in it."""
+        (i, j), cube = block.rows, block.cube
+        a, b = np.divmod(rows, cube[i, :1, j].shape[2])
+        a, b = a + i.start, b + j.start
+        self.places.append(a * cube.shape[2] + b)
+        self.logits.append(cube[a, :, b].astype(np.float64))
+        self.estimates.append(estimates)
+        if sum(logits.size for logits in self.logits) > BLOCK // 4:
+            self.fill()
+
+    def fill(self) -> None:
+        if self.places:
+            logits, estimates = np.concatenate(self.logits), np.concatenate(self.estimates)
+            self.out.flat[np.concatenate(self.places)] = logsumexp_near_zero(logits, estimates)
+            self.places, self.logits, self.estimates = [], [], []
 
 
 @np.errstate(all="ignore")
@@ -206,18 +216,18 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     """
     rows = Rows(z, axis)
     out = np.full((rows.sizes[0], rows.sizes[2]), -np.inf)
-    hard: list[tuple[Array, Array]] = []
+    again = Cancelled(out)
     for block in rows.blocks():
         if block.first:
+            m, value = block.maximum, block.maximum + block.log_sum
             target = out[block.rows]
-            value, cancelled = _logsumexp(block)
-            target[...] = value.reshape(target.shape)
-            if cancelled.any():
-                index = np.flatnonzero(cancelled)
-                hard.append((block.numbers(index), block.logits(index)))
-                if sum(logits.size for _, logits in hard) > BLOCK // 4:
-                    _fill(out, hard)
-    _fill(out, hard)
+            target[...] = np.where(np.isinf(m), m, value).reshape(target.shape)
+            # The error of log_sum grows by log_sum / |value|; float32 can spare some digits
+            limit = 2.0**20 if block.single else CANCELLED
+            cancelled = np.flatnonzero((block.log_sum > abs(value) * limit) & (m < 0.0))
+            if cancelled.size:
+                again.add(block, cancelled, np.ravel(value)[cancelled])
+    again.fill()
     shape = rows.kept
     if keepdims:
         shape = tuple(1 if a in rows.axes else n for a, n in enumerate(rows.shape))

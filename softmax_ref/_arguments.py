@@ -1,0 +1,44 @@
+"""What the public functions accept: arrays of real numbers, and axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Axis = int | tuple[int, ...] | None
+
+FLOAT64 = np.dtype(np.float64)
+
+
+def real_array(value: ArrayLike, name: str) -> Array:
+    """The argument as an array of float16, float32, float64, integers or bools, else TypeError."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array: mask a class with -inf instead")
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must be real numbers of at most 64 bits, got {array.dtype}")
+    return array
+
+
+def float_type(array: Array) -> np.dtype[Any]:
+    """What a result is rounded to: the argument's own float type, float64 for integers."""
+    return array.dtype.newbyteorder("=") if array.dtype.kind == "f" else FLOAT64
+
+
+def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """The axes as sorted non-negative integers."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
+    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    for a in axes:
+        if not isinstance(a, (int, np.integer)) or isinstance(a, bool):
+            raise TypeError(f"axis must be an integer, a tuple of them or None, got {axis!r}")
+        if not -ndim <= a < ndim:
+            raise ValueError(f"axis must be within {-ndim}..{ndim - 1} here, got {axis!r}")
+    normal = sorted({int(a) % ndim for a in axes})
+    if len(normal) < len(axes) or not normal:
+        raise ValueError(f"axis must name at least one axis, and none twice, got {axis!r}")
+    return tuple(normal)

@@ -1,0 +1,125 @@
+r"""Numbers as pairs high + low: what one rounding takes is kept and given back later.
+
+Everything here is +, -, ·, / and exp, on arrays or on Python's floats (for a single row, where an
+array of one number would cost ten times as much); both round alike.  u = 2⁻⁵³.
+
+References
+----------
+.. [1] T. J. Dekker, "A floating-point technique for extending the available precision",
+       Numer. Math. 18, 1971 (TwoSum, splitting, products). doi:10.1007/BF01397083
+.. [2] S. M. Rump, T. Ogita, S. Oishi, "Accurate floating-point summation part I: faithful
+       rounding", SIAM J. Sci. Comput. 31(1), 2008 (ExtractVector). doi:10.1137/050645671
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ._arguments import Array
+
+Number = Any  # a float or an array of them
+FAR = 552.0  # exp(-552) is 1e-240: from here on a sum might lose digits to underflow
+
+
+def along(ufunc: np.ufunc, values: Array, axis: int) -> Number:
+    """ufunc.reduce with the axis kept, or for a single row as a float."""
+    if values.ndim == 1:
+        return ufunc.reduce(values).item()
+    return ufunc.reduce(values, axis=axis, keepdims=True)
+
+
+def pair_sum(
+    terms: Array, bound: Number, axis: int, work: Array | None = None
+) -> tuple[Number, Number]:
+    """Σ terms as high + low, for terms in [0, bound].
+
+    ExtractVector [2]_: adding and subtracting big ≥ 2·K·bound leaves of each of the K terms a
+    multiple of ulp(big); these have an exact sum, in any order.  The remainders, below ulp(big),
+    are summed plainly: an error below K²·2⁻⁹³ of bound, where a plain sum of all has K·2⁻⁵³.
+    """
+    big = bound * 2.0 ** (terms.shape[axis].bit_length() + 1)
+    parts = np.add(terms, big, out=work)
+    parts -= big
+    high = along(np.add, parts, axis)
+    np.subtract(terms, parts, out=parts)
+    return high, along(np.add, parts, axis)
+
+
+def two_sum(a: Number, b: Number) -> tuple[Number, Number]:
+    """a + b rounded, and what rounding took from it, exactly."""
+    total = a + b
+    back = total - a
+    return total, (a - (total - back)) + (b - back)
+
+
+def head(a: Number) -> Number:
+    """a to 26 bits, so that a product of two such is exact; a - head(a) has 26 bits as well."""
+    scaled = a * (2.0**27 + 1)
+    tail = scaled - a
+    scaled -= tail
+    return scaled
+
+
+def two_product(a: Number, b: Number) -> tuple[Number, Number]:
+    """a·b rounded, and what rounding took from it, exactly."""
+    product, a_head, b_head = a * b, head(a), head(b)
+    a_tail, b_tail = a - a_head, b - b_head
+    lost = (a_head * b_head - product) + a_head * b_tail + a_tail * b_head
+    return product, lost + a_tail * b_tail
+
+
+def quotient(a: Number, a_low: Number, b: Number) -> tuple[Number, Number]:
+    """(a + a_low) / b as q + tail: q of 26 bits, tail below 2⁻²⁶·q, together right to 2⁻²⁶·u."""
+    q, b_head = head(a / b), head(b)
+    tail = q * b_head
+    tail = a - tail
+    tail -= q * (b - b_head)
+    tail += a_low
+    tail /= b
+    return q, tail
+
+
+def exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
+    """exp(z - c) without the rounding of z - c, as its rounding and what that took.
+
+    exp(d)·(1 + lost), d + lost = z - c (TwoSum): the rounding of d would cost up to 2⁻⁴⁴ of exp(d),
+    500 units in its last place.  What is left out, lost²/2, is below 2⁻⁸⁷.
+    """
+    d = z - c
+    back = d - z
+    lost = d - back
+    np.subtract(z, lost, out=lost)
+    back += c
+    lost -= back
+    np.copyto(lost, 0.0, where=np.isnan(lost))  # -inf - (-inf) at masks; d knows where it is NaN
+    e = np.exp(d, out=d)
+    lost *= e
+    total = np.add(e, lost, out=back)
+    e -= total
+    lost += e
+    return total, lost
+
+
+def sum_without_pivot(parts: Iterable[Array], m: Number, axis: int) -> Number:
+    """Σ exp(z - m) over all z < m of rows given in parts, subnormal or not."""
+    one = isinstance(m, float)
+    m = np.array([m]) if one else m
+    second = -np.inf
+    for z in parts:
+        second = np.maximum(second, along(np.maximum, np.where(z == m, -np.inf, z), axis))
+    # exp(z - m) with digits to lose is computed as exp(z - c) / exp(m - c), c near m - 512.  As a
+    # multiple of 64 that leaves z - c exact wherever it is smaller than z.  From 2⁶⁰ on it would be
+    # far from m - 512, but there differences are multiples of 64, and no exp is subnormal.
+    below = np.where(np.abs(m) < 2.0**60, np.rint(m / 64.0 - 8.0) * 64.0, m)
+    c = np.where(m - second < FAR, m, below)
+    total, rest = 0.0, 0.0
+    for z in parts:
+        e, lost = exp_minus(np.where(z == m, -np.inf, z), c)
+        high, low = pair_sum(e, along(np.maximum, e, axis), axis)
+        total, rounding = two_sum(total, high)
+        rest = rest + (rounding + low + along(np.add, lost, axis))
+    value = (total + rest) / exp_minus(m, c)[0]
+    return value.item() if one else value
