@@ -54,7 +54,9 @@ from ._pairs import (
     two_product,
 )  # fmt: skip
 
-BLOCK = 50_000  # numbers a block: 50 NumPy calls of 1 µs cost 1 ns a number; 1.2 MB of memory
+BLOCK = 36_000  # numbers a block: 40 NumPy calls of 1 µs cost 1 ns a number; 1 MB of memory
+LONGEST = 50_000  # classes a block may have; longer rows come in chunks
+PIECE = 4_000  # numbers at a time where temporary arrays are needed
 CLASS_MAJOR = 100  # up to so many classes, reductions run across rows instead of along them
 FEW = 100  # numbers of a single row up to which Python's lists are faster than NumPy's reductions
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or a subnormal e would lose its digits
@@ -73,6 +75,7 @@ class Block:
 
     high: Number
     low: Number
+    spare: Array | None = None  # scratch memory that z does not need
     lost: Array | None = None  # what rounding took from e, in blocks with a shifted row
     confident = False  # whether there are rows that had to be summed again
     _denominator: tuple[float, Number, Number] = (0.0, 0.0, 0.0)  # the last one
@@ -92,7 +95,7 @@ class Block:
             shape = (self.count, self.classes) if self.axis else (self.classes, self.count)
         self.z, self.e, self.work = _lend(shape)
         if source.dtype == FLOAT64 and _in_lines(source):
-            self.z = source
+            self.z, self.spare = source, self.z
         else:  # a copy of its own: ufuncs on transposed or converted memory cost more than both
             np.copyto(self.z.reshape(source.shape), source)
 
@@ -119,7 +122,7 @@ class Block:
             self._sum()
             least, largest = _extreme(np.minimum, self.high), _extreme(np.maximum, self.high)
             if not (least >= FAINT and largest <= HUGE):  # an e that underflows vanishes there
-                self._shift((self.high >= FAINT) & (self.high <= HUGE))
+                self.shift((self.high >= FAINT) & (self.high <= HUGE))
             return
         if self.count == 1 and self.classes <= FEW:  # Python's lists are faster than NumPy here
             values = self.e.tolist()
@@ -132,9 +135,9 @@ class Block:
             self.top = self._exp(self.maximum)
             self._sum()
         if not _extreme(np.maximum, self.high) <= HUGE:
-            self._shift(self.precise & (self.high <= HUGE))
+            self.shift(self.precise & (self.high <= HUGE))
         elif not _extreme(np.minimum, self.top) >= 1.0:
-            self._shift(self.precise)
+            self.shift(self.precise)
 
     @property
     def precise(self) -> Any:
@@ -167,12 +170,13 @@ class Block:
     def top(self) -> Number:
         return self._exp(self.maximum)
 
-    def _shift(self, fine: Any) -> None:
+    def shift(self, fine: Any) -> None:
         """Shift all other rows by their maximum: top is exactly 1 then, or NaN without a sum."""
         if np.all(fine):
             return
         rows = np.logical_not(fine)
-        self.lost = np.zeros(self.e.shape)
+        self.lost = np.empty(self.e.shape) if self.spare is None else self.spare
+        self.lost[...] = 0.0
         for at, m in self._pieces(rows):
             self.e[at], self.lost[at] = exp_minus(self.z[at], m)
         top = self._exp(self.maximum - self.maximum)
@@ -183,11 +187,11 @@ class Block:
     def _pieces(self, rows: Any) -> Iterator[tuple[Any, Number]]:
         """The index and the maxima of some rows, or pieces of a single one, to bound the memory."""
         if self.count == 1:
-            for k in range(0, self.classes, BLOCK // 8):
-                yield slice(k, k + BLOCK // 8), self.maximum
+            for k in range(0, self.classes, PIECE):
+                yield slice(k, k + PIECE), self.maximum
             return
         chosen = np.flatnonzero(rows)
-        step = max(1, BLOCK // (8 * self.classes))
+        step = max(1, PIECE // self.classes)
         for i in range(0, chosen.size, step):
             piece = chosen[i : i + step]
             at: Any = (slice(None), piece) if self.axis == 0 else piece
@@ -213,7 +217,8 @@ class Block:
         if not self.confident:
             return rest, low
         if self.count == 1:
-            return two_product(self.without_pivot(), self.top)
+            ratio = sum_without_pivot(lambda: (z for _, z in self.whole_rows()), self.maximum, 0)
+            return two_product(ratio, self.top)
         if self.single:
             chosen, across = np.flatnonzero(margin < 0.0), 1 - self.axis
             e, top = self.e.take(chosen, across), self.top.take(chosen, across)
@@ -221,14 +226,9 @@ class Block:
             rest.flat[chosen] = along(np.add, e, self.axis)
             return rest, low
         for at, m in self._pieces(margin < 0.0):
-            ratio = sum_without_pivot([self.z[at]], m, self.axis)
+            ratio = sum_without_pivot([self.z[at]].__iter__, m, self.axis)
             rest[at], low[at] = two_product(ratio, self.top[at])
         return rest, low
-
-    def without_pivot(self) -> float:
-        """Σ exp(z - m) without the pivot, for a single very confident row."""
-        pieces = [self.z[at] for at, _ in self._pieces(True)]
-        return sum_without_pivot(pieces, self.maximum, 0)
 
     @cached_property
     def log_sum(self) -> Number:
@@ -285,6 +285,29 @@ class Block:
         np.copyto(q, pivot, where=large)
         return q
 
+    def whole_rows(self) -> Iterator[tuple[Place, Array]]:
+        """All logits of these rows, with their places: of a single row in pieces."""
+        if self.count > 1:
+            yield self.place, self.z
+            return
+        i, _, j = self.place
+        for k in range(0, self.cube.shape[1], PIECE):
+            place = i, slice(k, k + PIECE), j
+            yield place, self.load(self.cube, place)
+
+    def exponentials(self, z: Array) -> Array:
+        """exp(z - c) of other logits of a single row, with the shift of this block."""
+        return np.exp(z) if self.lost is None else exp_minus(z, self.maximum)[0]
+
+    def load(self, cube: Array, place: Place) -> Array:
+        """A part of a cube as float64 in the layout of the block: a copy."""
+        if self.count == 1:
+            return cube[place][0, :, 0].astype(np.float64)
+        part = self.view(cube)
+        copy = np.empty(self.z.shape)
+        np.copyto(copy.reshape(part.shape), part)
+        return copy
+
     @property
     def rows(self) -> tuple[slice, slice]:
         """Where these rows are in an array (before, after)."""
@@ -308,11 +331,12 @@ class Block:
         """The entries at an index, one a row."""
         return values.item(at) if self.count == 1 else self.row(values[at])
 
-    def logit(self, classes: Number, at: Any) -> Number:
-        """The logit of each row at its class, wherever that is."""
+    def entry(self, cube: Array, classes: Number) -> Number:
+        """The entry of a cube in each row at its class, in this chunk or another."""
         if self.count == 1:
-            return float(self.cube[self.place[0], classes, self.place[2]].item())
-        return self.pick(self.z, at)
+            return float(cube[self.place[0], classes, self.place[2]].item())
+        values = self.view(cube).reshape(self.z.shape)
+        return self.pick(values, self.index(classes)).astype(np.float64, copy=False)
 
     def write(
         self, cube: Array, ufunc: np.ufunc, *operands: Any, at: Any = None, values: Any = None
@@ -346,13 +370,6 @@ class Block:
         p: Array = ufunc(*operands, out=self.e)
         return p
 
-    def load(self, cube: Array) -> Array:
-        """This block's part of another cube as float64 in the layout of the block (a copy)."""
-        part = self.view(cube)
-        copy = np.empty(self.z.shape)
-        np.copyto(copy.reshape(part.shape), part)
-        return copy
-
 
 def _extreme(ufunc: np.ufunc, values: Any) -> float:
     return values if isinstance(values, float) else ufunc.reduce(values, axis=None)
@@ -369,6 +386,6 @@ def _lend(shape: tuple[int, ...]) -> list[Array]:
     memory: list[Array] | None = getattr(_scratch, "memory", None)
     if memory is None or memory[0].size < size:
         memory = [np.empty(size) for _ in range(3)]
-        if size <= BLOCK:
+        if size <= LONGEST:
             _scratch.memory = memory
     return [array[:size].reshape(shape) for array in memory]

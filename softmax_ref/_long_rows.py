@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache
+from typing import Any
 
 import numpy as np
 
 from ._arguments import Array
 from ._kernel import BLOCK, Block, Place
-from ._pairs import along, exp_minus, pair_sum, sum_without_pivot
+
+#: what the chunks of a row have in common, once one of them has computed it
+SHARED = ("maximum", "top", "high", "low", "rest", "confident", "log_sum")
 
 
-class Chunks:
-    """The logits of a row, a chunk at a time, as often as they are asked for."""
-
-    def __init__(self, cube: Array, places: list[Place]) -> None:
-        self.cube, self.places = cube, places
-
-    def __iter__(self) -> Iterator[Array]:
-        """Copies: the scratch memory holds the chunk for which they are needed."""
-        return (self.cube[place][0, :, 0].astype(np.float64) for place in self.places)
-
-
-def chunks(cube: Array, i: slice, j: slice) -> Iterator[Block]:
-    """One row too long for the scratch memory: its sums first, then each chunk with them."""
+def chunks(cube: Array, i: slice, j: slice, need: str) -> Iterator[Block]:
+    """One row as blocks of some of its classes, each with the sums of the whole row."""
     places: list[Place] = [(i, slice(k, k + BLOCK), j) for k in range(0, cube.shape[1], BLOCK)]
     parts, shifted = [], False
     for place in places:
@@ -34,27 +25,27 @@ def chunks(cube: Array, i: slice, j: slice) -> Iterator[Block]:
         parts.append((block.maximum, block.high, block.low))
         shifted |= block.lost is not None
     m = float(np.max([part[0] for part in parts]))
-    top = np.exp(m - m if shifted else m).item()
     if shifted:  # all chunks by the same number, then
         parts = []
         for place in places:
-            e, lost = exp_minus(Block(cube, place).z, m)
-            high, low = pair_sum(e, top, 0)
-            parts.append((m, high, low + along(np.add, lost, 0)))
+            block = _shifted(cube, place, m)
+            parts.append((m, block.high, block.low))
     terms = [x for _, high, low in parts for x in (high, low)]
-    high = math.fsum(terms)
-    low = math.fsum([*terms, -high])
-
-    @cache
-    def without_pivot() -> float:
-        return sum_without_pivot(Chunks(cube, places), m, 0)
-
-    for place in places:
-        block = Block(cube, place)
-        block.maximum, block.top, block.high, block.low = m, top, high, low
-        if shifted:
-            block.e, block.lost = exp_minus(block.z, m)
-        else:
+    high, top = math.fsum(terms), np.exp(m - m if shifted else m).item()
+    known: dict[str, Any] = {
+        "maximum": m, "top": top, "high": high, "low": math.fsum([*terms, -high]),
+    }  # fmt: skip
+    for place in places[:1] if need == "sums" else places:
+        block = _shifted(cube, place, m) if shifted else Block(cube, place)
+        block.__dict__.update(known)
+        if not shifted and need == "exponentials":
             np.exp(block.z, out=block.e)
-        block.without_pivot = without_pivot  # type: ignore[method-assign]
         yield block
+        known = {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
+
+
+def _shifted(cube: Array, place: Place, m: float) -> Block:
+    block = Block(cube, place)
+    block.maximum = m
+    block.shift(False)
+    return block

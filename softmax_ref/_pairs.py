@@ -13,7 +13,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -103,12 +103,12 @@ def exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
     return total, lost
 
 
-def sum_without_pivot(parts: Iterable[Array], m: Number, axis: int) -> Number:
+def sum_without_pivot(parts: Callable[[], Iterable[Array]], m: Number, axis: int) -> Number:
     """Σ exp(z - m) over all z < m of rows given in parts, subnormal or not."""
     one = isinstance(m, float)
     m = np.array([m]) if one else m
     second = -np.inf
-    for z in parts:
+    for z in parts():
         second = np.maximum(second, along(np.maximum, np.where(z == m, -np.inf, z), axis))
     # exp(z - m) with digits to lose is computed as exp(z - c) / exp(m - c), c near m - 512.  As a
     # multiple of 64 that leaves z - c exact wherever it is smaller than z.  From 2⁶⁰ on it would be
@@ -116,7 +116,7 @@ def sum_without_pivot(parts: Iterable[Array], m: Number, axis: int) -> Number:
     below = np.where(np.abs(m) < 2.0**60, np.rint(m / 64.0 - 8.0) * 64.0, m)
     c = np.where(m - second < FAR, m, below)
     total, rest = 0.0, 0.0
-    for z in parts:
+    for z in parts():
         e, lost = exp_minus(np.where(z == m, -np.inf, z), c)
         high, low = pair_sum(e, along(np.maximum, e, axis), axis)
         total, rounding = two_sum(total, high)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, float_type, normal_axes, real_array
-from ._kernel import BLOCK, Block
+from ._kernel import BLOCK, LONGEST, Block
 from ._long_rows import chunks
 
 
@@ -43,17 +43,20 @@ class Rows:
             return cube.reshape(self.ordered).transpose(np.argsort(self.order))
         return cube.reshape(self.shape)[()]
 
-    def blocks(self, whole: bool = False) -> Iterator[Block]:
-        """All rows, a block at a time; long rows in chunks unless they must be whole."""
+    def blocks(self, need: str = "exponentials") -> Iterator[Block]:
+        """All rows, a block at a time; long rows in chunks.
+
+        A chunk comes without exponentials if only "logits" are needed, and alone for its "sums".
+        """
         before, classes, after = self.sizes
         if before * classes * after == 0:
             return
         if before * classes * after > 1024:  # within errstate, which undoes it
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
-        if classes > BLOCK and not whole:
+        if classes > LONGEST:
             for i in range(before):
                 for j in range(after):
-                    yield from chunks(self.cube, slice(i, i + 1), slice(j, j + 1))
+                    yield from chunks(self.cube, slice(i, i + 1), slice(j, j + 1), need)
             return
         count = max(1, BLOCK // classes)
         if count > 64:  # a pitch that is no power of two spreads over the cache: at K = 128 the

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ._arguments import Array, Axis
 from ._kernel import Block
 from ._pairs import Number
-from .loss import HardLabels, Labels, SoftTargets, row_sums
+from .loss import HardLabels, Labels, SoftTargets
 
 __all__ = [
     "cross_entropy_grad",
@@ -27,7 +27,8 @@ def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> N
     divisor = hard.losses.divisor
     at_label = None  # before e is overwritten
     if hard.smoothing:
-        _write_smoothed(hard, out, block, at, weight, block.complement(at))
+        others = None if at is None else block.complement(at)
+        _write_smoothed(hard, out, block, at, weight, others)
     elif weight is None:
         if at is not None:
             at_label = -block.complement(at, divisor)
@@ -50,14 +51,16 @@ def _write_smoothed(
 ) -> None:
     """(1-ε)·w_y·(p - e_y) + ε/K·(p·Σw - w), divided."""
     keep, share = 1.0 - hard.smoothing, hard.smoothing / hard.rows.classes
-    w = hard.class_weights(block)
-    total = w.sum()
+    w, divisor = hard.class_weights(block, block.place), hard.losses.divisor
+    total = float(hard.rows.classes) if hard.weight is None else hard.weight.sum()
     w_y: Number = 1.0 if weight is None else weight
     p = block.probabilities()
-    label = share * (block.pick(p, at) * total - w_y) - keep * w_y * others
+    label = None
+    if at is not None:
+        label = share * (block.pick(p, at) * total - w_y) - keep * w_y * others
+        label = label / divisor
     gradient = p * (keep * w_y + share * total) - share * w
-    divisor = hard.losses.divisor
-    block.write(out, np.divide, gradient, divisor, at=at, values=label / divisor)
+    block.write(out, np.divide, gradient, divisor, at=at, values=label)
 
 
 @np.errstate(all="ignore")
@@ -162,12 +165,11 @@ def cross_entropy_grad(
     return hard.rows.from_cube(out)
 
 
-def _write_soft(soft: SoftTargets, out: Array, block: Block, t: Array) -> None:
+def _write_soft(soft: SoftTargets, out: Array, block: Block) -> None:
     """(T·p - t)/N of the rows of a block."""
-    total = row_sums(t, block.axis)
     gradient = block.probabilities()
-    gradient *= total
-    gradient -= t
+    gradient *= soft.total(block)
+    gradient -= block.load(soft.targets, block.place)
     block.write(out, np.divide, gradient, soft.losses.divisor)
 
 
@@ -206,9 +208,9 @@ def soft_cross_entropy_value_and_grad(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     out = np.empty(soft.rows.sizes, soft.rows.dtype)
-    for block, t in soft.blocks():
-        soft.losses.add(block, partial(soft.loss, block, t))
-        _write_soft(soft, out, block, t)
+    for block in soft.rows.blocks():
+        soft.losses.add(block, partial(soft.loss, block))
+        _write_soft(soft, out, block)
     return soft.losses.result(), soft.rows.from_cube(out)
 
 
@@ -248,6 +250,6 @@ def soft_cross_entropy_grad(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     out = np.empty(soft.rows.sizes, soft.rows.dtype)
-    for block, t in soft.blocks():
-        _write_soft(soft, out, block, t)
+    for block in soft.rows.blocks():
+        _write_soft(soft, out, block)
     return soft.rows.from_cube(out)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import Axis, float_type, real_array
-from ._kernel import BLOCK
-from ._pairs import along, pair_sum
+from ._arguments import Array, Axis, float_type, real_array
+from ._kernel import PIECE, Block
+from ._pairs import Number, along, pair_sum
 from ._rows import Rows
+from .probabilities import softmax, softmax_complement
 
 __all__ = ["log_softmax_jacobian", "softmax_jacobian", "softmax_vjp"]
 
@@ -20,20 +21,14 @@ def _jacobian(z: ArrayLike, off_diagonal: Any, diagonal: Any) -> Any:
     rows = Rows(z, -1)
     classes = rows.classes
     out = np.empty((rows.sizes[0], classes, classes), rows.dtype)
-    for block in rows.blocks(whole=True):
-        q = block.complements().copy()
-        p = block.probabilities()
-        if block.axis == 0:
-            p, q = p.reshape(classes, -1).T, q.reshape(classes, -1).T
-        target = out[block.rows[0]]
-        step = max(1, BLOCK // classes**2)
-        for i in range(0, len(p), step):
-            part = slice(i, i + step)
-            J = np.array(off_diagonal(p[part, :, np.newaxis], p[part, np.newaxis, :]))
-            np.einsum("nii->ni", J)[...] = diagonal(p[part], q[part])
-            target[part] = J
-    shape = rows.shape or (1,)
-    return out.reshape(*shape, classes)
+    step = max(1, PIECE // max(1, classes**2))
+    for i in range(0, len(out), step):
+        logits = rows.cube[i : i + step, :, 0].astype(np.float64)
+        p, q = softmax(logits), softmax_complement(logits)
+        J = np.array(off_diagonal(p[:, :, np.newaxis], p[:, np.newaxis, :]))
+        np.einsum("nii->ni", J)[...] = diagonal(p, q)
+        out[i : i + step] = J
+    return out.reshape(*(rows.shape or (1,)), classes)
 
 
 @np.errstate(all="ignore")
@@ -147,15 +142,38 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
         raise ValueError(f"g must have the shape of z, {rows.shape}, got {upstream.shape}")
     v_cube = rows.as_cube(upstream)
     out = np.empty(rows.sizes, np.result_type(rows.dtype, float_type(upstream)))
-    for block in rows.blocks(whole=True):
-        p = block.probabilities()
-        pivot = np.argmax(block.z, axis=block.axis)
-        v = block.load(v_cube)
-        # J·1 = 0: what all components share must not cost digits
-        v -= block.pick(v, block.index(pivot))
+    for block in rows.blocks():
+        p, v = block.probabilities(), block.load(v_cube, block.place)
+        if block.first:
+            # J·1 = 0: what all components share must not cost digits
+            common = block.entry(v_cube, _pivot(block))
+            mean = _mean_of_long_row(block, v_cube, common)
+        v -= common
         v[p == 0.0] = 0.0
-        terms = p * v
-        bound = along(np.maximum, np.abs(terms), block.axis)
-        mean = sum(pair_sum(terms, 2.0 * bound, block.axis))
+        if block.classes == rows.classes:
+            mean = sum(_sum_of_signed(p * v, block.axis))
         block.write(out, np.multiply, p, v - mean)
     return rows.from_cube(out)
+
+
+def _pivot(block: Block) -> Any:
+    """The class of the largest logit of each row."""
+    if block.count == 1:
+        return int(np.argmax(block.cube[block.place[0], :, block.place[2]]))
+    return np.argmax(block.z, axis=block.axis)
+
+
+def _sum_of_signed(terms: Array, axis: int) -> tuple[Number, Number]:
+    return pair_sum(terms, 2.0 * along(np.maximum, np.abs(terms), axis), axis)
+
+
+def _mean_of_long_row(block: Block, v_cube: Array, common: Number) -> Number:
+    """Σ p·(v - common) of a row that comes in chunks, from its first one."""
+    if block.classes == block.cube.shape[1]:
+        return None
+    parts: list[float] = []
+    for place, z in block.whole_rows():
+        p = block.exponentials(z) / (block.high + block.low)
+        v = np.where(p == 0.0, 0.0, block.load(v_cube, place) - common)
+        parts += _sum_of_signed(p * v, 0)
+    return sum(_sum_of_signed(np.array(parts), 0))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, real_array
-from ._kernel import BLOCK, HUGE, Block
+from ._kernel import HUGE, PIECE, Block, Place
 from ._pairs import Number, along, pair_sum
 from ._rows import Rows, rounded
 
@@ -58,7 +58,7 @@ class Losses:
         if np.maximum.reduce(loss) <= HUGE:
             self.pending.append(loss)
             self.count += loss.size
-            if self.count > BLOCK // 8:
+            if self.count > PIECE:
                 self.collect()
         else:
             averages = np.ravel(loss_times(1.0 / self.divisor))
@@ -144,9 +144,9 @@ class HardLabels:
         counts = np.bincount(y.ravel().astype(np.intp), minlength=self.rows.classes)
         return math.fsum(self.weight * counts)
 
-    def blocks(self) -> Iterator[tuple[Block, Labels]]:
+    def blocks(self, need: str = "exponentials") -> Iterator[tuple[Block, Labels]]:
         """Blocks with the labels of their rows."""
-        for block in self.rows.blocks(whole=self.smoothing > 0):
+        for block in self.rows.blocks(need):
             y: Any = self.labels[block.rows]
             y = y.item() if block.count == 1 else y.astype(np.intp, copy=False)
             ignored = None
@@ -156,7 +156,8 @@ class HardLabels:
                 ignored = block.row(ignored)
             at = block.index(y)
             weight = None if self.weight is None else block.row(self.weight[y])
-            yield block, Labels(at, block.logit(y, at), weight, ignored)
+            z_y = block.entry(self.rows.cube, y) if block.count == 1 else block.pick(block.z, at)
+            yield block, Labels(at, z_y, weight, ignored)
 
     def loss(self, block: Block, labels: Labels, scale: float) -> Number:
         """(log_sum + (m - z_y))·scale of each row: both terms ≥ 0, no cancellation."""
@@ -168,23 +169,37 @@ class HardLabels:
         if labels.weight is not None:
             loss = product(labels.weight, loss)
         if self.smoothing:
-            share = 2.0 * self.smoothing / self.rows.classes * self.class_weights(block)
-            spread = row_sums(product(share, -log_probabilities(block, scale / 2.0)), block.axis)
+            share = 2.0 * self.smoothing / self.rows.classes
+            spread = sum_of_products(
+                block, lambda place: share * self.class_weights(block, place), scale / 2.0
+            )
             loss = product(np.asarray(1.0 - self.smoothing), loss) + spread
         return loss if labels.ignored is None else np.where(labels.ignored, 0.0, loss)
 
-    def class_weights(self, block: Block) -> Array:
-        """The weights along the class axis of a block."""
-        w = np.ones(self.rows.classes) if self.weight is None else self.weight
+    def class_weights(self, block: Block, place: Place) -> Array:
+        """The weights along the class axis of a block, or of a piece of its only row."""
+        if self.weight is None:
+            return np.ones(1)
+        w = self.weight[place[1]]
         return w[:, np.newaxis] if block.axis == 0 and block.count > 1 else w
 
 
-def log_probabilities(block: Block, scale: float) -> Array:
-    """((z - m) - log Σ exp(z - m))·scale: two terms ≤ 0, no cancellation.
+def sum_of_terms(block: Block, terms: Callable[[Place, Array], Array]) -> Number:
+    """Σ terms over the classes of each row, from the places and the logits of its pieces."""
+    sums = [row_sums(terms(place, z), block.axis) for place, z in block.whole_rows()]
+    return sums[0] if len(sums) == 1 else row_sums(np.array(sums), 0)
 
-    With scale 1/2 nothing overflows.
+
+def sum_of_products(block: Block, factor: Callable[[Place], Array], scale: float) -> Number:
+    """Σ factor·(-log p)·scale over the classes of each row, for factors ≥ 0.
+
+    -log p = log Σ exp(z - m) + (m - z): two terms ≥ 0, no cancellation.  With scale 1/2 nothing
+    overflows but the sum.
     """
-    return (block.z * scale - block.maximum * scale) - block.log_sum * scale
+    m, log_sum = block.maximum * scale, block.log_sum * scale
+    return sum_of_terms(
+        block, lambda place, z: product(factor(place), log_sum + (m - z * scale))
+    )
 
 
 def row_sums(terms: Array, axis: int) -> Number:
@@ -296,7 +311,7 @@ def cross_entropy(
     0.6931471805599453
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
-    for block, labels_here in hard.blocks():
+    for block, labels_here in hard.blocks("sums"):
         hard.losses.add(block, partial(hard.loss, block, labels_here))
     return hard.losses.result()
 
@@ -313,13 +328,15 @@ class SoftTargets:
         self.targets = rows.as_cube(_finite_and_not_negative(given, "targets"))
         self.losses.average_over(rows.sizes[0] * rows.sizes[2])
 
-    def blocks(self) -> Iterator[tuple[Block, Array]]:
-        for block in self.rows.blocks(whole=True):
-            yield block, block.load(self.targets)
+    def total(self, block: Block) -> Number:
+        """T = Σ t of each row."""
+        if block.first:
+            self.last_total = sum_of_terms(block, lambda place, _: block.load(self.targets, place))
+        return self.last_total
 
-    def loss(self, block: Block, t: Array, scale: float) -> Number:
-        """Σ t·(-log p)·scale of each row: all terms ≥ 0, no cancellation."""
-        return 2.0 * row_sums(product(t, -log_probabilities(block, scale / 2.0)), block.axis)
+    def loss(self, block: Block, scale: float) -> Number:
+        """Σ t·(-log p)·scale of each row."""
+        return 2.0 * sum_of_products(block, partial(block.load, self.targets), scale / 2.0)
 
 
 @np.errstate(all="ignore")
@@ -359,6 +376,6 @@ def soft_cross_entropy(
     4.248354255291589e-18
     """
     soft = SoftTargets(z, targets, axis, reduction)
-    for block, t in soft.blocks():
-        soft.losses.add(block, partial(soft.loss, block, t))
+    for block in soft.rows.blocks("sums"):
+        soft.losses.add(block, partial(soft.loss, block))
     return soft.losses.result()

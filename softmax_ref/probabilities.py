@@ -102,7 +102,7 @@ def log_softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     """
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
-    for block in rows.blocks():
+    for block in rows.blocks("logits"):
         log_sum = block.log_sum
         block.write(out, np.subtract, np.subtract(block.z, block.maximum, out=block.e), log_sum)
     return rows.from_cube(out)
@@ -217,16 +217,15 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     rows = Rows(z, axis)
     out = np.full((rows.sizes[0], rows.sizes[2]), -np.inf)
     again = Cancelled(out)
-    for block in rows.blocks():
-        if block.first:
-            m, value = block.maximum, block.maximum + block.log_sum
-            target = out[block.rows]
-            target[...] = np.where(np.isinf(m), m, value).reshape(target.shape)
-            # The error of log_sum grows by log_sum / |value|; float32 can spare some digits
-            limit = 2.0**20 if block.single else CANCELLED
-            cancelled = np.flatnonzero((block.log_sum > abs(value) * limit) & (m < 0.0))
-            if cancelled.size:
-                again.add(block, cancelled, np.ravel(value)[cancelled])
+    for block in rows.blocks("sums"):
+        m, value = block.maximum, block.maximum + block.log_sum
+        target = out[block.rows]
+        target[...] = np.where(np.isinf(m), m, value).reshape(target.shape)
+        # The error of log_sum grows by log_sum / |value|; float32 can spare some digits
+        limit = 2.0**20 if block.single else CANCELLED
+        cancelled = np.flatnonzero((block.log_sum > abs(value) * limit) & (m < 0.0))
+        if cancelled.size:
+            again.add(block, cancelled, np.ravel(value)[cancelled])
     again.fill()
     shape = rows.kept
     if keepdims:
