@@ -217,8 +217,11 @@ class Block:
         if not self.confident:
             return rest, low
         if self.count == 1:
-            ratio = sum_without_pivot(lambda: (z for _, z in self.whole_rows()), self.maximum, 0)
-            return two_product(ratio, self.top)
+            ratio, tail = sum_without_pivot(
+                lambda: (z for _, z in self.whole_rows()), self.maximum, 0
+            )
+            rest, low = two_product(ratio, self.top)
+            return rest, low + tail * self.top
         if self.single:
             chosen, across = np.flatnonzero(margin < 0.0), 1 - self.axis
             e, top = self.e.take(chosen, across), self.top.take(chosen, across)
@@ -226,8 +229,9 @@ class Block:
             rest.flat[chosen] = along(np.add, e, self.axis)
             return rest, low
         for at, m in self._pieces(margin < 0.0):
-            ratio = sum_without_pivot([self.z[at]].__iter__, m, self.axis)
-            rest[at], low[at] = two_product(ratio, self.top[at])
+            ratio, tail = sum_without_pivot([self.z[at]].__iter__, m, self.axis)
+            product, its_low = two_product(ratio, self.top[at])
+            rest[at], low[at] = product, its_low + tail * self.top[at]
         return rest, low
 
     @cached_property
@@ -272,7 +276,7 @@ class Block:
             return rest / (self.high * count)
         total, tilt = self.denominator(count)
         q, tail = quotient(rest, low, total)
-        tail -= q * tilt
+        tail -= (q + tail) * tilt
         tail += q
         return tail
 

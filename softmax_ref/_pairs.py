@@ -103,16 +103,20 @@ def exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
     return total, lost
 
 
-def sum_without_pivot(parts: Callable[[], Iterable[Array]], m: Number, axis: int) -> Number:
-    """Σ exp(z - m) over all z < m of rows given in parts, subnormal or not."""
+def sum_without_pivot(
+    parts: Callable[[], Iterable[Array]], m: Number, axis: int
+) -> tuple[Number, Number]:
+    """Σ exp(z - m) over all z < m of rows given in parts, as a pair, subnormal or not.
+
+    exp(z - m) with digits to lose is computed as exp(z - c) / exp(m - c), c near m - 512.  As a
+    multiple of 64 that leaves z - c exact wherever it is smaller than z.  From 2⁶⁰ on it would be
+    far from m - 512, but there differences are multiples of 64, and no exp is subnormal.
+    """
     one = isinstance(m, float)
     m = np.array([m]) if one else m
     second = -np.inf
     for z in parts():
         second = np.maximum(second, along(np.maximum, np.where(z == m, -np.inf, z), axis))
-    # exp(z - m) with digits to lose is computed as exp(z - c) / exp(m - c), c near m - 512.  As a
-    # multiple of 64 that leaves z - c exact wherever it is smaller than z.  From 2⁶⁰ on it would be
-    # far from m - 512, but there differences are multiples of 64, and no exp is subnormal.
     below = np.where(np.abs(m) < 2.0**60, np.rint(m / 64.0 - 8.0) * 64.0, m)
     c = np.where(m - second < FAR, m, below)
     total, rest = 0.0, 0.0
@@ -121,5 +125,7 @@ def sum_without_pivot(parts: Callable[[], Iterable[Array]], m: Number, axis: int
         high, low = pair_sum(e, along(np.maximum, e, axis), axis)
         total, rounding = two_sum(total, high)
         rest = rest + (rounding + low + along(np.add, lost, axis))
-    value = (total + rest) / exp_minus(m, c)[0]
-    return value.item() if one else value
+    pivot, lost = exp_minus(m, c)  # 1 and 0 for c = m
+    ratio, tail = quotient(total, rest, pivot)
+    ratio, tail = two_sum(ratio, tail - ratio * (lost / pivot))
+    return (ratio.item(), tail.item()) if one else (ratio, tail)
