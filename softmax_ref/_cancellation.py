@@ -3,9 +3,9 @@ r"""logsumexp of rows whose maximum and log sum cancel: log1p(Σ exp(z) - 1) wit
 For a row of normalised log-probabilities Σ exp(z) is 1 up to the rounding of its logits, and
 logsumexp is that rounding: about 10⁻¹⁶.  Three digits of it need exp to 2⁻⁶³, all of them 2⁻¹¹⁰.
 Here exp(z) is kept as seven float64 numbers whose exact sum is right to 2⁻¹¹² of exp(z), and the
-seven times K numbers of a row are added without error (three of them, and 2⁻⁶⁶, where the result
-is not that small).  What comes so close to 0 that even this
-does not decide it, less than one row in a hundred, is left to `softmax_ref.exact`.
+seven times K numbers of a row are added without error.  Three numbers, and 2⁻⁶⁶, do where the
+result is not that small.  What comes so close to 0 that even seven do not decide it, less than one
+row in a hundred, is left to `softmax_ref.exact`.
 
 .. math::
     z = j/64 + r, \quad |r| \le 2^{-7}, \qquad
@@ -35,7 +35,7 @@ from ._pairs import pair_sum, two_product, two_sum
 __all__ = ["logsumexp_near_zero"]
 
 GRID = 64  # table entries a unit
-LOWEST = -50  # below, exp(z) in float64 is off by at most 2⁻⁷²·2⁻⁵³
+LOWEST = -80  # below, exp(z) in float64 is off by at most 2⁻¹¹⁵·2⁻⁵³
 TAIL = 14  # terms of the series: 2⁻⁷·¹⁵/15! is below 2⁻¹⁴⁰
 DECIDED = 2.0**-60  # |Σ - 1| from here on is known to 2⁻⁵², two units in the last place at worst
 CLOSE = 2.0**-10  # results from here on lose at most 10 bits: exponentials to 2⁻⁶⁶ will do
@@ -44,7 +44,7 @@ GROUP = 2048  # logits at a time, to bound the memory
 
 @cache
 def _table() -> Array:
-    """exp(-j/64) as the sum of three float64, for j = 0..3200."""
+    """exp(-j/64) as the sum of three float64, for j = 0..5120."""
     context = Context(prec=70)
     ratio = context.exp(context.divide(Decimal(-1), Decimal(GRID)))
     value, rows = Decimal(1), []
@@ -105,18 +105,18 @@ def _exponentials(z: Array, fully: bool) -> list[Array]:
 
 
 def _sum_minus_one(pieces: list[Array]) -> Array:
-    """The sum of all pieces of each row, less 1: two levels of ExtractVector are exact."""
+    """The sum of all pieces of each row, less 1: three levels of ExtractVector are exact."""
     terms = np.concatenate(pieces, axis=1)
     factor = 2.0 ** (terms.shape[1].bit_length() + 2)
-    bound, levels = 1.0, []
-    for _ in range(2):
+    total, rest, bound = -np.ones(len(terms)), np.zeros(len(terms)), 1.0
+    for _ in range(3):
         big = bound * factor
         parts = (terms + big) - big
-        levels.append(parts.sum(axis=1))
+        total, lost = two_sum(total, parts.sum(axis=1))
+        rest += lost
         terms -= parts
         bound = big * 2.0**-52
-    total, lost = two_sum(levels[0] - 1.0, levels[1])
-    result: Array = total + (lost + terms.sum(axis=1))
+    result: Array = total + (rest + terms.sum(axis=1))
     return result
 
 
@@ -139,6 +139,10 @@ def logsumexp_near_zero(rows: Array, estimates: Array) -> Array:
                 high, low = pair_sum(np.concatenate(pieces, axis=1), 1.0, 1)
                 excess = ((high - 1.0) + low)[:, 0]
             result[at] = np.log1p(excess)
+            if not fully:  # far below 1, the sum itself is more accurate than what it lacks
+                small = np.flatnonzero(high[:, 0] < 0.5)
+                total, lost = two_sum(high[small, 0], low[small, 0])
+                result[at[small]] = np.log(total) + lost / total
             for row in at[~(np.abs(excess) >= DECIDED)]:
                 result[row] = exact.logsumexp(rows[row].tolist())
     return result

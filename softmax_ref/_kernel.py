@@ -197,21 +197,32 @@ class Block:
             at: Any = (slice(None), piece) if self.axis == 0 else piece
             yield at, self.maximum[at]
 
+    def _without(self, e: Number) -> tuple[Number, Number]:
+        """S - e as a pair, for one e a row."""
+        difference = self.high - e
+        if self.single:
+            return difference, 0.0
+        low = self.high - difference
+        low -= e  # what rounding took from the difference, exactly, as S ≥ e
+        low += self.low
+        rest = difference + low
+        difference -= rest
+        low += difference
+        return rest, low
+
     @cached_property
     def rest(self) -> tuple[Number, Number]:
         """The sum without the pivot, S - top, as a pair.
 
-        (high - top) + low is off by at most K²·2⁻⁹³ of top (single: 2⁻⁵³·K): useless for a very
-        confident row, which is therefore summed again without its pivot.
+        The sum is off by at most K²·2⁻⁹³ of top (single: 2⁻⁵³·K), which is useless for a very
+        confident row.  Those are summed again without their pivot.
         """
-        difference = self.high - self.top
-        rest = difference + self.low
-        low: Number = 0.0
+        rest, low = self._without(self.top)
         if self.single:
             limit = min(self.classes, 64) * 2.0**-9
-        else:
-            low = (difference - rest) + self.low
-            limit = self.cube.shape[1] ** 2 * 2.0**-37
+        else:  # where equal to the pivot, several would be left out: never at 1/8 and below
+            classes = self.cube.shape[1]
+            limit = min(classes * min(classes, LONGEST) * 2.0**-37, 0.125)
         margin = rest - self.top * limit
         self.confident = _extreme(np.fmin, margin) < 0.0
         if not self.confident:
@@ -262,9 +273,7 @@ class Block:
     def complement(self, at: Any, count: float = 1.0) -> Number:
         """(1 - p)/count = (S - e)/(S·count) for the class at an index in each row."""
         e = self.top if at is None else self.pick(self.e, at)
-        difference = self.high - e
-        rest = difference + self.low
-        low = (difference - rest) + self.low
+        rest, low = self._without(e)
         rest_of_pivot, its_low = self.rest
         if self.confident:
             pivot = e > 0.5 * self.high

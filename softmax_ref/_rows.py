@@ -13,12 +13,14 @@ from ._arguments import Array, Axis, float_type, normal_axes, real_array
 from ._kernel import BLOCK, LONGEST, Block
 from ._long_rows import chunks
 
+MOST = 6_000  # rows a block may have: a dozen numbers belong to each
+
 
 class Rows:
     """Logits seen as a cube (before, classes, after): before × after rows, along the middle."""
 
-    def __init__(self, z: ArrayLike, axis: Axis, name: str = "z") -> None:
-        given = real_array(z, name)
+    def __init__(self, z: ArrayLike, axis: Axis) -> None:
+        given = real_array(z, "z")
         self.dtype, self.shape = float_type(given), given.shape
         shape = given.shape or (1,)  # a number is a row of one class
         axes = normal_axes(axis, len(shape))
@@ -58,9 +60,9 @@ class Rows:
                 for j in range(after):
                     yield from chunks(self.cube, slice(i, i + 1), slice(j, j + 1), need)
             return
-        count = max(1, BLOCK // classes)
+        count = min(max(1, BLOCK // classes), MOST)
         if count > 64:  # a pitch that is no power of two spreads over the cache: at K = 128 the
-            count = count // 64 * 64 + 8  # transposing copy takes a fifth of the time
+            count = count // 64 * 64 - 56  # transposing copy takes a fifth of the time
         step, width = max(1, count // after), min(count, after)
         for i in range(0, before, step):
             for j in range(0, after, width):

@@ -37,10 +37,7 @@ def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> N
         factor = weight / divisor
         if at is not None:
             at_label = -block.complement(at) * factor
-        block.e *= factor
-        if block.lost is not None:
-            block.lost *= factor
-        block.write(out, *block.quotients(), at=at, values=at_label)
+        block.write(out, np.multiply, block.probabilities(), factor, at=at, values=at_label)
     if ignored is not None and np.any(ignored):
         target = block.view(out)
         np.copyto(target, 0.0, where=np.broadcast_to(ignored, block.z.shape).reshape(target.shape))
@@ -140,7 +137,8 @@ def cross_entropy_grad(
     Returns
     -------
     ndarray, shape and float type of z
-        0 where a class is masked or a row ignored; NaN for rows without a softmax.
+        0 where a row is ignored or, without smoothing, a class masked; NaN for rows without a
+        softmax.
 
     Raises
     ------

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, float_type, real_array
-from ._kernel import PIECE, Block
+from ._kernel import HUGE, PIECE, Block
 from ._pairs import Number, along, pair_sum
 from ._rows import Rows
 from .probabilities import softmax, softmax_complement
@@ -151,7 +151,7 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
         v -= common
         v[p == 0.0] = 0.0
         if block.classes == rows.classes:
-            mean = sum(_sum_of_signed(p * v, block.axis))
+            mean = _sum_of_signed(p * v, block.axis)
         block.write(out, np.multiply, p, v - mean)
     return rows.from_cube(out)
 
@@ -163,8 +163,12 @@ def _pivot(block: Block) -> Any:
     return np.argmax(block.z, axis=block.axis)
 
 
-def _sum_of_signed(terms: Array, axis: int) -> tuple[Number, Number]:
-    return pair_sum(terms, 2.0 * along(np.maximum, np.abs(terms), axis), axis)
+def _sum_of_signed(terms: Array, axis: int) -> Number:
+    """Σ terms as a pair before the last rounding, as large as they come."""
+    bound = 2.0 * along(np.maximum, np.abs(terms), axis)
+    scale = np.where(bound > HUGE, 2.0**-128, 1.0)
+    high, low = pair_sum(terms * scale, bound * scale, axis)
+    return (high + low) / scale
 
 
 def _mean_of_long_row(block: Block, v_cube: Array, common: Number) -> Number:
@@ -175,5 +179,5 @@ def _mean_of_long_row(block: Block, v_cube: Array, common: Number) -> Number:
     for place, z in block.whole_rows():
         p = block.exponentials(z) / (block.high + block.low)
         v = np.where(p == 0.0, 0.0, block.load(v_cube, place) - common)
-        parts += _sum_of_signed(p * v, 0)
-    return sum(_sum_of_signed(np.array(parts), 0))
+        parts.append(float(_sum_of_signed(p * v, 0)))
+    return _sum_of_signed(np.array(parts), 0)

@@ -61,7 +61,8 @@ class Losses:
             if self.count > PIECE:
                 self.collect()
         else:
-            averages = np.ravel(loss_times(1.0 / self.divisor))
+            exponent = math.frexp(self.divisor)[1]  # scaled by a power of two nothing is rounded
+            averages = np.ravel(loss_times(2.0**-exponent)) / math.ldexp(self.divisor, -exponent)
             self.averages.append(float(row_sums(averages, 0)))
 
     def collect(self) -> None:
@@ -114,6 +115,8 @@ class HardLabels:
         self.labels = self._checked_labels(labels)
         self.smoothing = _fraction(label_smoothing)
         self.weight = None if weight is None else _checked_weight(weight, rows.classes)
+        if self.weight is not None and reduction == "mean" and np.max(self.weight) > HUGE:
+            self.weight *= 2.0**-128  # a mean does not change, and the sum cannot overflow
         self.losses.average_over(self._total_weight())
 
     def _checked_labels(self, labels: ArrayLike) -> Array:
@@ -127,11 +130,14 @@ class HardLabels:
                 f"labels must have shape {self.rows.kept}, that of z without axis, got {y.shape}"
             )
         judged = y if self.ignore_index is None else y[y != self.ignore_index]
-        unsigned = judged.astype(np.int64, copy=False).view(np.uint64)  # where -1 is a huge number
-        if unsigned.size and np.maximum.reduce(unsigned, axis=None) >= self.rows.classes:
-            also = "" if self.ignore_index is None else f" or {self.ignore_index}"
-            wrong = judged[(judged < 0) | (judged >= self.rows.classes)][0]
-            raise ValueError(f"labels must be in 0..{self.rows.classes - 1}{also}, got {wrong}")
+        if judged.size:
+            for extreme in (np.minimum.reduce, np.maximum.reduce):
+                label = extreme(judged, axis=None)
+                if not 0 <= label < self.rows.classes:
+                    also = "" if self.ignore_index is None else f" or {self.ignore_index}"
+                    raise ValueError(
+                        f"labels must be in 0..{self.rows.classes - 1}{also}, got {label}"
+                    )
         return y.reshape(self.rows.sizes[0], self.rows.sizes[2])
 
     def _total_weight(self) -> float:
@@ -148,12 +154,12 @@ class HardLabels:
         """Blocks with the labels of their rows."""
         for block in self.rows.blocks(need):
             y: Any = self.labels[block.rows]
-            y = y.item() if block.count == 1 else y.astype(np.intp, copy=False)
             ignored = None
             if self.ignore_index is not None:
-                ignored = np.equal(y, self.ignore_index)
+                ignored = y == self.ignore_index
                 y = np.where(ignored, 0, y)
                 ignored = block.row(ignored)
+            y = y.item() if block.count == 1 else y.astype(np.intp, copy=False)
             at = block.index(y)
             weight = None if self.weight is None else block.row(self.weight[y])
             z_y = block.entry(self.rows.cube, y) if block.count == 1 else block.pick(block.z, at)

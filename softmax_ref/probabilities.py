@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ._arguments import Array, Axis
 from ._cancellation import logsumexp_near_zero
 from ._kernel import BLOCK, Block
-from ._rows import Rows, rounded
+from ._rows import Rows
 
 CANCELLED = 1.0  # log Σ exp(z - m) / |logsumexp| from which a row is summed again
 
@@ -215,14 +215,14 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     array([[1000.69314718]])
     """
     rows = Rows(z, axis)
-    out = np.full((rows.sizes[0], rows.sizes[2]), -np.inf)
+    out = np.full((rows.sizes[0], rows.sizes[2]), -np.inf, rows.dtype)
     again = Cancelled(out)
     for block in rows.blocks("sums"):
         m, value = block.maximum, block.maximum + block.log_sum
         target = out[block.rows]
         target[...] = np.where(np.isinf(m), m, value).reshape(target.shape)
         # The error of log_sum grows by log_sum / |value|; float32 can spare some digits
-        limit = 2.0**20 if block.single else CANCELLED
+        limit = 2.0**8 if block.single else CANCELLED
         cancelled = np.flatnonzero((block.log_sum > abs(value) * limit) & (m < 0.0))
         if cancelled.size:
             again.add(block, cancelled, np.ravel(value)[cancelled])
@@ -230,4 +230,4 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     shape = rows.kept
     if keepdims:
         shape = tuple(1 if a in rows.axes else n for a, n in enumerate(rows.shape))
-    return rounded(out.reshape(shape), rows.dtype)
+    return out.reshape(shape)[()]

@@ -1,4 +1,4 @@
-"""Bugs met in other libraries, one test each: none of them may ever be met here.
+"""Bugs met in other libraries or here, one test each: none of them may ever be met again.
 
 The name of a test says what went wrong; the docstring says where it was reported.
 """
@@ -6,7 +6,9 @@ The name of a test says what went wrong; the docstring says where it was reporte
 from __future__ import annotations
 
 import math
+import tracemalloc
 
+import mpmath
 import numpy as np
 import pytest
 from generators import generator
@@ -304,3 +306,86 @@ def test_huge_temperature_does_not_contract_into_nan() -> None:
         z = np.array([1.0, 0.5, -1.0]) * scale
         assert np.array_equal(sr.softmax(z), [1.0, 0.0, 0.0])
         assert sr.log_softmax(z)[0] == 0 and np.all(np.isfinite(sr.log_softmax(z)))
+
+
+# --- found by attacking the package ---------------------------------------------------------------
+
+
+def test_ties_among_very_many_classes() -> None:
+    """A row of 400 000 classes counts as confident too early if the limit grows with K²."""
+    z = np.full((1, 400_000), -np.inf)
+    z[0, :2] = 0.0
+    assert sr.logsumexp(z)[0] == math.log(2)
+    assert sr.cross_entropy(z, [0]) == math.log(2)
+    np.testing.assert_array_equal(sr.log_softmax(z)[0, :2], -math.log(2))
+
+
+@pytest.mark.parametrize("classes", [100, 1000, 50_000, 100_001])
+def test_logsumexp_of_a_sum_far_below_one(classes: int) -> None:
+    """m and log K cancel in part, but Σ - 1 is no measure of a Σ near 0."""
+    m = -1.95 * math.log(classes)
+    with mpmath.workdps(30):
+        exact = mpmath.mpf(m) + mpmath.log(classes)
+    assert_ulps([sr.logsumexp(np.full(classes, m))], [exact], 3.0, classes)
+
+
+def test_logsumexp_of_very_many_log_probabilities() -> None:
+    """Close to 0 the rounding of 700 000 terms counts."""
+    z = sr.log_softmax(np.random.default_rng(0).normal(size=100_000))
+    exact = sr.exact.logsumexp(z.tolist())
+    assert abs(sr.logsumexp(z) - exact) <= 3 * math.ulp(exact)
+
+
+def test_a_row_alone_and_in_a_batch() -> None:
+    """S - top is rounded where S > 2·top; the rounding has to be kept."""
+    row = np.array([0.06872920509825783, 0.2076172022635756, 0.20490533056392526])
+    np.testing.assert_array_equal(sr.log_softmax(np.tile(row, (5, 1)))[3], sr.log_softmax(row))
+
+
+def test_weights_of_any_size() -> None:
+    """Weights times exponentials overflow, weights times probabilities do not."""
+    p = 1 / (1 + math.e)
+    for z, w in (([500.0, 499.0], 1e100), ([-500.0, -501.0], 1e-150)):
+        gradient = sr.cross_entropy_grad([z], [0], weight=[w, 1.0], reduction="sum")
+        np.testing.assert_allclose(gradient, [[-w * p, w * p]], rtol=1e-15)
+    loss = math.log1p(math.e)
+    for w, count in (([1e308, 1.0], 10), ([1.7e308, 1.7e308], 2)):  # 5 ULP with weights
+        got = sr.cross_entropy([[1.0, 2.0]] * count, [0] * count, weight=w)
+        assert abs(got - loss) <= 5 * math.ulp(loss)
+
+
+def test_float32_logsumexp_that_cancels() -> None:
+    z = np.float32([-2.9493096, -2.460529, -0.7492091, -1.0638671, -3.1150002])
+    assert sr.logsumexp(z) == np.float32(sr.exact.logsumexp(z.tolist()))
+
+
+def test_mean_of_huge_losses_that_differ_little() -> None:
+    """Scaled by 1/3 before the difference, its digits are gone."""
+    a = 1e300
+    b = math.nextafter(a, 0)
+    assert sr.cross_entropy([[a, b]] * 3, [1] * 3) == pytest.approx(a - b, rel=1e-15)
+
+
+def test_ignore_index_beyond_int64() -> None:
+    labels = np.array([0, 2**64 - 1, 1], np.uint64)
+    z = np.array([[0.0, 1.0]] * 3)
+    losses = sr.cross_entropy(z, labels, ignore_index=2**64 - 1, reduction="none")
+    assert losses[1] == 0 and losses[0] > losses[2] > 0
+
+
+def test_product_with_huge_cotangents() -> None:
+    np.testing.assert_allclose(sr.softmax_vjp([0.0, 0.0], [3e307, 0.0]), [7.5e306, -7.5e306])
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 5])
+def test_memory_for_few_classes(classes: int) -> None:
+    """A dozen numbers a row count where rows are short."""
+    z = np.random.default_rng(classes).normal(size=(100_000, classes))
+    y = np.zeros(len(z), int)
+    for shifted in (z, z + 5000):
+        sr.cross_entropy_value_and_grad(shifted, y)
+        tracemalloc.start()
+        _, gradient = sr.cross_entropy_value_and_grad(shifted, y)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak - gradient.nbytes <= 2 * 2**20
