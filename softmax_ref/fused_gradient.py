@@ -92,7 +92,7 @@ def cross_entropy_value_and_grad(
 
     Notes
     -----
-    To about 3 ULP each, see there.
+    Within 3 ULP each, see there.
 
     Examples
     --------
@@ -147,9 +147,10 @@ def cross_entropy_grad(
 
     Notes
     -----
-    Every component to about 3 ULP, the label's included, because it is computed from the sum of the
-    others and never as p_y - 1.  One or two more with weights.
-    With smoothing the formula subtracts: the error is at most 8·2⁻⁵³ of its larger term.
+    Every component within 3 ULP, the label's included, because it is computed from the sum of the
+    others and never as p_y - 1.  With weights two more, where p is a normal number.  With smoothing
+    the formula subtracts: the error is at most 8·2⁻⁵³ of the larger of ((1-ε) w_y + ε/K·Σw)·p_i and
+    ε/K·w_i, at the label of the largest of (1-ε) w_y (1-p_y), ε/K·Σw·p_y and ε/K·w_y.
 
     Examples
     --------
@@ -239,7 +240,7 @@ def soft_cross_entropy_grad(
     Notes
     -----
     A difference that vanishes at the minimum, so no promise in ULP: the error of component i is
-    at most 8·2⁻⁵³·max(T·p_i, t_i)/N.
+    at most 8·2⁻⁵³·max(T·p_i, t_i)/N where T·p_i is a normal number.
 
     Examples
     --------

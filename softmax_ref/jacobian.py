@@ -54,7 +54,7 @@ def softmax_jacobian(z: ArrayLike) -> Any:
 
     Notes
     -----
-    Every entry ≤ 6 ULP.  The diagonal is p_i·q_i with q = `softmax_ref.softmax_complement`: for a
+    Every entry within 6 ULP.  The diagonal is p_i·q_i with q = `softmax_ref.softmax_complement`: for a
     confident row p_i·(1 - p_i) would be 0.  It takes K² numbers a row: for a product with a vector
     use `softmax_vjp`.
 
@@ -90,7 +90,7 @@ def log_softmax_jacobian(z: ArrayLike) -> Any:
 
     Notes
     -----
-    Every entry to about 3 ULP; the diagonal is `softmax_ref.softmax_complement`.
+    Every entry within 3 ULP; the diagonal is `softmax_ref.softmax_complement`.
 
     Examples
     --------
@@ -130,7 +130,8 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
     -----
     A difference, so no promise in ULP: the error of component i is at most
     8·2⁻⁵³·p_i·(\|g_i\| + Σ_j p_j \|g_j\|), also with g replaced by g - g_k for the largest p_k:
-    a part common to all g_i does no harm.  Where p_i is 0 (a mask), the result is 0.
+    a part common to all g_i does no harm.  Where p_i is 0 (a mask), the result is 0.  The products
+    p_j g_j must not underflow.
 
     Examples
     --------

@@ -306,8 +306,9 @@ def cross_entropy(
 
     Notes
     -----
-    To about 3 ULP, however confident the row; one more each for a weight and a smoothing.
-    float32 and float16: computed in float64 and rounded once.  Derived in `softmax_ref._kernel`.
+    Within 3 ULP, however confident the row; one more each for a weight and a smoothing, where the
+    loss without them is a normal number.  float32 and float16: computed in float64 and rounded
+    once.  `softmax_ref._kernel` has the bounds.
 
     Examples
     --------
@@ -374,7 +375,8 @@ def soft_cross_entropy(
 
     Notes
     -----
-    To about 4 ULP: a sum of terms ≥ 0 of about 3 ULP each, added as a pair.
+    Within 4 ULP: a sum of terms ≥ 0 of 3 ULP each, added as a pair; -log p has to be a normal
+    number where t > 0.
 
     Examples
     --------

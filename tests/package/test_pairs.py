@@ -1,0 +1,119 @@
+"""The arithmetic with pairs, against fractions; and rows that need it."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+from generators import generator
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import assert_ulps, oracle
+
+import softmax_ref as sr
+from softmax_ref._pairs import (
+    exp_minus,
+    head,
+    pair_sum,
+    quotient,
+    sum_without_pivot,
+    two_product,
+    two_sum,
+)
+
+#: no product of two over- or underflows
+ordinary = st.floats(1e-70, 1e70) | st.floats(-1e70, -1e-70)
+
+
+@given(ordinary, ordinary)
+def test_two_sum_loses_nothing(a: float, b: float) -> None:
+    total, lost = two_sum(a, b)
+    assert total == a + b
+    assert Fraction(total) + Fraction(lost) == Fraction(a) + Fraction(b)
+
+
+@given(ordinary, ordinary)
+def test_two_product_loses_nothing(a: float, b: float) -> None:
+    product, lost = two_product(a, b)
+    assert product == a * b
+    assert Fraction(product) + Fraction(lost) == Fraction(a) * Fraction(b)
+
+
+@given(ordinary, st.integers(1, 2**26))
+def test_a_head_times_a_count_is_exact(a: float, count: int) -> None:
+    assert Fraction(head(a) * count) == Fraction(head(a)) * count
+    assert abs(Fraction(a) - Fraction(head(a))) <= abs(Fraction(a)) / 2**26
+
+
+@given(ordinary, st.floats(-1, 1), ordinary)
+def test_a_quotient_has_80_bits(a: float, share: float, b: float) -> None:
+    """Four units of 2⁻⁵³ of a tail that is below 2⁻²⁵."""
+    a_low = share * math.ulp(a) / 2
+    q, tail = quotient(a, a_low, b)
+    exact = (Fraction(a) + Fraction(a_low)) / Fraction(b)
+    assert abs(Fraction(q) + Fraction(tail) - exact) <= abs(exact) / 2**76
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_a_sum_is_off_by_less_than_its_bound(classes: int, axis: int) -> None:
+    terms = np.exp(generator(f"pair sum {classes}").normal(0, 9, (classes, classes)))
+    terms = terms if axis == 0 else terms.T.copy()
+    bound = terms.max(axis=axis, keepdims=True)
+    pairs = zip(*map(np.ravel, (*pair_sum(terms, bound, axis), bound)), strict=True)
+    for column, (high, low, most) in zip(terms if axis else terms.T, pairs, strict=True):
+        exact = sum(map(Fraction, column.tolist()))
+        error = abs(Fraction(high.item()) + Fraction(low.item()) - exact)
+        assert error <= classes**2 * Fraction(1, 2**93) * Fraction(most.item())
+
+
+def test_exponentials_of_differences_lose_nothing_to_the_difference() -> None:
+    rng = generator("exp_minus")
+    z, c = rng.uniform(-700, 0, 200), 10.0 ** rng.uniform(-3, 1, 200)
+    e, lost = exp_minus(z, c)
+    with mpmath.workdps(40):
+        for x, m, value, rest in zip(*(v.tolist() for v in (z, c, e, lost)), strict=True):
+            exact = mpmath.exp(mpmath.mpf(x) - mpmath.mpf(m))
+            # exp itself, of the rounded difference: 0.7 units in the last place
+            assert abs(mpmath.mpf(value) + mpmath.mpf(rest) - exact) <= 1.5 * exact * 2.0**-53
+
+
+@pytest.mark.parametrize("gap", [1.0, 40.0, 551.0, 553.0, 700.0, 744.0])
+@pytest.mark.parametrize("offset", [0.0, -3.25, 1e4, 1e15])
+def test_the_sum_without_the_pivot(gap: float, offset: float) -> None:
+    """Two exponentials and no more: 2·0.7 units in the last place, and what is subnormal."""
+    z = np.array([0.0, -gap, -gap - 1.5]) + offset
+    with np.errstate(invalid="ignore"):  # -inf stands for the pivot
+        ratio, tail = sum_without_pivot([z[:2], z[2:]].__iter__, float(z[0]), 0)
+    exact = oracle(z.tolist())
+    r = exact.complement(0) / exact.probability(0)
+    assert abs(mpmath.mpf(ratio) + mpmath.mpf(tail) - r) <= 3 * r * 2.0**-53 + 2.0**-1074
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [27.06089831482245, -1.0963712492135929, 0.021582333048353802],
+        [27.745657410593267, 0.0075124648275419585, -0.2314870057571478],
+        [24.301422147590515, -0.6756535348925808],
+    ],
+)
+def test_rows_that_need_the_tail_of_the_sum(row: list[float]) -> None:
+    """With AVX-512, e divided by the rounded S is off by 3.2 ULP."""
+    assert_ulps(sr.softmax(row), oracle(row).probabilities(), 3.0, row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [5.663255458755159, 0.8247005700328246, 0.7095054243464066],
+        [2.9354268623859445, -1.0503871821541273, 0.7218492640821231],
+        [6.318772110553968, 0.4705542679832889, -0.5619328818360718],
+    ],
+)
+def test_rows_that_need_the_tail_of_the_ratio(row: list[float]) -> None:
+    """With AVX-512, log1p of the rounded ratio is off by 3.4 ULP."""
+    assert_ulps(sr.log_softmax(row), oracle(row).log_probabilities(), 3.0, row)
