@@ -61,8 +61,8 @@ class Rows:
                     yield from chunks(self.cube, slice(i, i + 1), slice(j, j + 1), need)
             return
         count = min(max(1, BLOCK // classes), MOST)
-        if count > 64:  # a pitch that is no power of two spreads over the cache: at K = 128 the
-            count = count // 64 * 64 - 56  # transposing copy takes a fifth of the time
+        if count > 72:  # a pitch that is no power of two spreads over the cache: at K = 128 the
+            count = (count - 8) // 64 * 64 + 8  # transposing copy takes a fifth of the time
         step, width = max(1, count // after), min(count, after)
         for i in range(0, before, step):
             for j in range(0, after, width):
