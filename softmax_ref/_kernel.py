@@ -51,8 +51,7 @@ from ._pairs import (
     head,
     pair_sum,
     quotient,
-    sum_without_pivot,
-    two_product,
+    rest_by_shift,
 )  # fmt: skip
 
 BLOCK = 36_000  # numbers a block: 40 NumPy calls of 1 µs cost 1 ns a number; 1 MB of memory
@@ -215,36 +214,38 @@ class Block:
     def rest(self) -> tuple[Number, Number]:
         """The sum without the pivot, S - top, as a pair.
 
-        The sum is off by at most K²·2⁻⁹³ of top (single: 2⁻⁵³·K), which is useless for a very
+        The sum is off by at most K²·2⁻⁹⁷ of top (single: 2⁻⁵³·K), which is useless for a very
         confident row.  Those are summed again without their pivot.
         """
         rest, low = self._without(self.top)
+        classes = self.cube.shape[1]
         if self.single:
-            limit = min(self.classes, 64) * 2.0**-9
-        else:  # where equal to the pivot, several would be left out: never at 1/8 and below
-            classes = self.cube.shape[1]
-            limit = min(classes * min(classes, LONGEST) * 2.0**-37, 0.125)
+            limit = min(classes, 64) * 2.0**-9
+        else:  # at 1/8 and below there are no ties, which would be left out with the pivot
+            limit = min(classes * min(classes, LONGEST) * 2.0**-41, 0.125)
         margin = rest - self.top * limit
         self.confident = _extreme(np.fmin, margin) < 0.0
         if not self.confident:
             return rest, low
         if self.count == 1:
-            ratio, tail = sum_without_pivot(
-                lambda: (z for _, z in self.whole_rows()), self.maximum, 0
-            )
-            rest, low = two_product(ratio, self.top)
-            return rest, low + tail * self.top
+            return rest_by_shift(self._others, self.maximum, self.top, 0)
         if self.single:
             chosen, across = np.flatnonzero(margin < 0.0), 1 - self.axis
             e, top = self.e.take(chosen, across), self.top.take(chosen, across)
-            e[e > 0.5 * top] = 0.0  # the pivot: all others together are less than an eighth
+            e[e > 0.5 * top] = 0.0
             rest.flat[chosen] = along(np.add, e, self.axis)
             return rest, low
         for at, m in self._pieces(margin < 0.0):
-            ratio, tail = sum_without_pivot([self.z[at]].__iter__, m, self.axis)
-            product, its_low = two_product(ratio, self.top[at])
-            rest[at], low[at] = product, its_low + tail * self.top[at]
+            others = self.z[at]
+            others[others == m] = -np.inf
+            rest[at], low[at] = rest_by_shift([others].__iter__, m, self.top[at], self.axis)
         return rest, low
+
+    def _others(self) -> Iterator[Array]:
+        """The logits of a single row without the pivot, in pieces."""
+        for _, z in self.whole_rows():
+            z[z == self.maximum] = -np.inf
+            yield z
 
     @cached_property
     def log_sum(self) -> Number:

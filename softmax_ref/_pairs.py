@@ -38,7 +38,8 @@ def pair_sum(
 
     ExtractVector [2]_: adding and subtracting big ≥ 2·K·bound leaves of each of the K terms a
     multiple of ulp(big); these have an exact sum, in any order.  The remainders, below ulp(big),
-    are summed plainly: an error below K²·2⁻⁹³ of bound, where a plain sum of all has K·2⁻⁵³.
+    are summed plainly: an error below K²·2⁻⁹⁷ of bound (along axis 0 up to K = 128), where a plain
+    sum of all has K·2⁻⁵³.
     """
     big = bound * 2.0 ** (terms.shape[axis].bit_length() + 1)
     parts = np.add(terms, big, out=work)
@@ -103,11 +104,12 @@ def exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
     return total, lost
 
 
-def sum_without_pivot(
-    parts: Callable[[], Iterable[Array]], m: Number, axis: int
+def rest_by_shift(
+    others: Callable[[], Iterable[Array]], m: Number, top: Number, axis: int
 ) -> tuple[Number, Number]:
-    """Σ exp(z - m) over all z < m of rows given in parts, as a pair, subnormal or not.
+    """top·Σ exp(z - m) over the other logits z < m of rows, as a pair, subnormal or not.
 
+    They may come in parts, twice; -inf stands for what does not count.
     exp(z - m) with digits to lose is computed as exp(z - c) / exp(m - c), c near m - 512.  As a
     multiple of 64 that leaves z - c exact wherever it is smaller than z.  From 2⁶⁰ on it would be
     far from m - 512, but there differences are multiples of 64, and no exp is subnormal.
@@ -115,17 +117,19 @@ def sum_without_pivot(
     one = isinstance(m, float)
     m = np.array([m]) if one else m
     second = -np.inf
-    for z in parts():
-        second = np.maximum(second, along(np.maximum, np.where(z == m, -np.inf, z), axis))
+    for z in others():
+        second = np.maximum(second, along(np.maximum, z, axis))
     below = np.where(np.abs(m) < 2.0**60, np.rint(m / 64.0 - 8.0) * 64.0, m)
     c = np.where(m - second < FAR, m, below)
     total, rest = 0.0, 0.0
-    for z in parts():
-        e, lost = exp_minus(np.where(z == m, -np.inf, z), c)
+    for z in others():
+        e, lost = exp_minus(z, c)
         high, low = pair_sum(e, along(np.maximum, e, axis), axis)
         total, rounding = two_sum(total, high)
         rest = rest + (rounding + low + along(np.add, lost, axis))
     pivot, lost = exp_minus(m, c)  # 1 and 0 for c = m
     ratio, tail = quotient(total, rest, pivot)
     ratio, tail = two_sum(ratio, tail - ratio * (lost / pivot))
-    return (ratio.item(), tail.item()) if one else (ratio, tail)
+    product, low = two_product(ratio, top)
+    low = low + tail * top
+    return (product.item(), low.item()) if one else (product, low)

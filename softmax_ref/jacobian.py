@@ -54,9 +54,9 @@ def softmax_jacobian(z: ArrayLike) -> Any:
 
     Notes
     -----
-    Every entry within 6 ULP.  The diagonal is p_i·q_i with q = `softmax_ref.softmax_complement`: for a
-    confident row p_i·(1 - p_i) would be 0.  It takes K² numbers a row: for a product with a vector
-    use `softmax_vjp`.
+    Every entry within 6 ULP.  The diagonal is p_i·q_i with q = `softmax_ref.softmax_complement`:
+    for a confident row p_i·(1 - p_i) would be 0.  It takes K² numbers a row: for a product with a
+    vector use `softmax_vjp`.
 
     Examples
     --------

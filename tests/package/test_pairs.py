@@ -19,7 +19,7 @@ from softmax_ref._pairs import (
     head,
     pair_sum,
     quotient,
-    sum_without_pivot,
+    rest_by_shift,
     two_product,
     two_sum,
 )
@@ -57,8 +57,7 @@ def test_a_quotient_has_80_bits(a: float, share: float, b: float) -> None:
     assert abs(Fraction(q) + Fraction(tail) - exact) <= abs(exact) / 2**76
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("classes", [2, 10, 1000])
+@pytest.mark.parametrize(("classes", "axis"), [(2, 0), (10, 0), (128, 0), (10, 1), (1000, 1)])
 def test_a_sum_is_off_by_less_than_its_bound(classes: int, axis: int) -> None:
     terms = np.exp(generator(f"pair sum {classes}").normal(0, 9, (classes, classes)))
     terms = terms if axis == 0 else terms.T.copy()
@@ -67,7 +66,7 @@ def test_a_sum_is_off_by_less_than_its_bound(classes: int, axis: int) -> None:
     for column, (high, low, most) in zip(terms if axis else terms.T, pairs, strict=True):
         exact = sum(map(Fraction, column.tolist()))
         error = abs(Fraction(high.item()) + Fraction(low.item()) - exact)
-        assert error <= classes**2 * Fraction(1, 2**93) * Fraction(most.item())
+        assert error <= classes**2 * Fraction(1, 2**97) * Fraction(most.item())
 
 
 def test_exponentials_of_differences_lose_nothing_to_the_difference() -> None:
@@ -86,8 +85,9 @@ def test_exponentials_of_differences_lose_nothing_to_the_difference() -> None:
 def test_the_sum_without_the_pivot(gap: float, offset: float) -> None:
     """Two exponentials and no more: 2·0.7 units in the last place, and what is subnormal."""
     z = np.array([0.0, -gap, -gap - 1.5]) + offset
-    with np.errstate(invalid="ignore"):  # -inf stands for the pivot
-        ratio, tail = sum_without_pivot([z[:2], z[2:]].__iter__, float(z[0]), 0)
+    others = [np.array([-np.inf, z[1]]), z[2:]]
+    with np.errstate(invalid="ignore"):
+        ratio, tail = rest_by_shift(others.__iter__, float(z[0]), 1.0, 0)
     exact = oracle(z.tolist())
     r = exact.complement(0) / exact.probability(0)
     assert abs(mpmath.mpf(ratio) + mpmath.mpf(tail) - r) <= 3 * r * 2.0**-53 + 2.0**-1074
