@@ -264,12 +264,14 @@ class Block:
     def denominator(self, count: float) -> tuple[Number, Number]:
         """S·count without its rounding, as D/(1 - tilt)."""
         if self._denominator[0] != count:
-            total = self.high + self.low
-            near = total if count == 1 else head(total)  # near·count is exact
+            total = near = product = self.high + self.low
+            if count != 1:
+                near = head(total)
+                product = near * count  # exact
             tilt = self.high - near
             tilt += self.low
             tilt /= total
-            self._denominator = count, near * count, tilt
+            self._denominator = count, product, tilt
         return self._denominator[1:]
 
     def complement(self, at: Any, count: float = 1.0) -> Number:
