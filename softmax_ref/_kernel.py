@@ -56,7 +56,7 @@ from ._pairs import (
 
 BLOCK = 36_000  # numbers a block: 40 NumPy calls of 1 µs cost 1 ns a number; 1 MB of memory
 LONGEST = 50_000  # classes a block may have; longer rows come in chunks
-PIECE = 4_000  # numbers at a time where temporary arrays are needed
+PIECE = 10_000  # numbers at a time where temporary arrays are needed
 CLASS_MAJOR = 100  # up to so many classes, reductions run across rows instead of along them
 FEW = 100  # numbers of a single row up to which Python's lists are faster than NumPy's reductions
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or a subnormal e would lose its digits

@@ -84,7 +84,16 @@ def quotient(a: Number, a_low: Number, b: Number) -> tuple[Number, Number]:
 
 
 def exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
-    """exp(z - c) without the rounding of z - c, as its rounding and what that took.
+    """exp(z - c) without the rounding of z - c, as its rounding and what that took."""
+    e, lost = _exp_minus(z, c)
+    total = e + lost
+    e -= total
+    lost += e
+    return total, lost
+
+
+def _exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
+    """exp(d), d = z - c, and what the rounding of d took from it.
 
     exp(d)·(1 + lost), d + lost = z - c (TwoSum): the rounding of d would cost up to 2⁻⁴⁴ of exp(d),
     500 units in its last place.  What is left out, lost²/2, is below 2⁻⁸⁷.
@@ -98,10 +107,7 @@ def exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
     np.copyto(lost, 0.0, where=np.isnan(lost))  # -inf - (-inf) at masks; d knows where it is NaN
     e = np.exp(d, out=d)
     lost *= e
-    total = np.add(e, lost, out=back)
-    e -= total
-    lost += e
-    return total, lost
+    return e, lost
 
 
 def rest_by_shift(
@@ -123,11 +129,11 @@ def rest_by_shift(
     c = np.where(m - second < FAR, m, below)
     total, rest = 0.0, 0.0
     for z in others():
-        e, lost = exp_minus(z, c)
+        e, lost = _exp_minus(z, c)
         high, low = pair_sum(e, along(np.maximum, e, axis), axis)
         total, rounding = two_sum(total, high)
         rest = rest + (rounding + low + along(np.add, lost, axis))
-    pivot, lost = exp_minus(m, c)  # 1 and 0 for c = m
+    pivot, lost = _exp_minus(m, c)  # 1 and 0 for c = m
     ratio, tail = quotient(total, rest, pivot)
     ratio, tail = two_sum(ratio, tail - ratio * (lost / pivot))
     product, low = two_product(ratio, top)

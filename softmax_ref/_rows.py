@@ -13,7 +13,7 @@ from ._arguments import Array, Axis, float_type, normal_axes, real_array
 from ._kernel import BLOCK, LONGEST, Block
 from ._long_rows import chunks
 
-MOST = 6_000  # rows a block may have: a dozen numbers belong to each
+MOST = 3_000  # rows a block may have: a dozen numbers belong to each
 
 
 class Rows:
