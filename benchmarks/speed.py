@@ -273,7 +273,7 @@ def memory() -> None:
             for function in FUNCTIONS:
                 call = candidates(function, z, y, -1)["softmax_ref"]
                 call()  # tables and the like come once
-                sr._kernel._scratch.__dict__.clear()
+                sr._layout._scratch.__dict__.clear()
                 tracemalloc.start()
                 result = call()
                 _, peak = tracemalloc.get_traced_memory()

@@ -1,4 +1,4 @@
-r"""Floor 0: from an array and an axis to cache-sized blocks of rows with their exponentials.
+r"""Exponentials, their sums and quotients, for a block of rows.
 
 The accuracy of the whole package is decided here, once.
 
@@ -36,14 +36,14 @@ References
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ._arguments import FLOAT64, Array
+from ._arguments import Array
+from ._layout import LONGEST, PIECE, Layout, Place
 from ._pairs import (
     Number,
     along,
@@ -54,62 +54,24 @@ from ._pairs import (
     rest_by_shift,
 )  # fmt: skip
 
-BLOCK = 36_000  # numbers a block: 40 NumPy calls of 1 µs cost 1 ns a number; 1 MB of memory
-LONGEST = 50_000  # classes a block may have; longer rows come in chunks
-PIECE = 10_000  # numbers at a time where temporary arrays are needed
-CLASS_MAJOR = 100  # up to so many classes, reductions run across rows instead of along them
 FEW = 100  # numbers of a single row up to which Python's lists are faster than NumPy's reductions
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or a subnormal e would lose its digits
 FAINT = 1e-150  # S below: likewise, for float32 and float16
 HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
-Place = tuple[slice, slice, slice]
-_scratch = threading.local()  # kept between calls: fresh pages cost more than the arithmetic
 
 
-class Block:
-    """Some rows and their exponentials: class-major (K, n), row-major (n, K) or a single row (K,).
-
-    What belongs to a row keeps the class axis with length 1, so that it broadcasts in either
-    layout, and is a float for a single row: ``maximum`` m, ``top`` and ``high`` + ``low``.
-    """
+class Block(Layout):
+    """Some rows, their exponentials e, and for each row m, ``top`` and S = ``high`` + ``low``."""
 
     high: Number
     low: Number
-    spare: Array | None = None  # scratch memory that z does not need
     lost: Array | None = None  # what rounding took from e, in blocks with a shifted row
     confident = False  # whether there are rows that had to be summed again
     _denominator: tuple[float, Number, Number] = (0.0, 0.0, 0.0)  # the last one
 
     def __init__(self, cube: Array, place: Place) -> None:
-        self.cube, self.place = cube, place
-        source = cube[place]
-        before, self.classes, after = source.shape
-        self.count = before * after
-        self.axis = 0 if self.classes <= CLASS_MAJOR or self.count == 1 else 1
-        self.first = not place[1].start  # false for all chunks of a long row but one
+        super().__init__(cube, place)
         self.single = cube.dtype.kind == "f" and cube.dtype.itemsize < 8
-        source = self.view(cube)
-        if self.count == 1:
-            shape: tuple[int, ...] = (self.classes,)
-        else:
-            shape = (self.count, self.classes) if self.axis else (self.classes, self.count)
-        self.z, self.e, self.work = _lend(shape)
-        if source.dtype == FLOAT64 and _in_lines(source):
-            self.z, self.spare = source, self.z
-        else:  # a copy of its own: ufuncs on transposed or converted memory cost more than both
-            np.copyto(self.z.reshape(source.shape), source)
-
-    def view(self, cube: Array) -> Array:
-        """This block's part of a cube, in the layout of the block (or 3-D with its rows apart)."""
-        part = cube[self.place]
-        before, _, after = part.shape
-        if self.count == 1:
-            return part[0, :, 0]
-        if before == 1:
-            return part[0] if self.axis == 0 else part[0].T
-        if after == 1:
-            return part[:, :, 0].T if self.axis == 0 else part[:, :, 0]
-        return part.transpose((1, 0, 2) if self.axis == 0 else (0, 2, 1))
 
     def exponentiate(self) -> None:
         """Exponentials and sums, without a shift wherever that is safe.
@@ -302,71 +264,6 @@ class Block:
         np.copyto(q, pivot, where=large)
         return q
 
-    def whole_rows(self) -> Iterator[tuple[Place, Array]]:
-        """All logits of these rows, with their places: of a single row in pieces."""
-        if self.count > 1:
-            yield self.place, self.z
-            return
-        i, _, j = self.place
-        for k in range(0, self.cube.shape[1], PIECE):
-            place = i, slice(k, k + PIECE), j
-            yield place, self.load(self.cube, place)
-
-    def exponentials(self, z: Array) -> Array:
-        """exp(z - c) of other logits of a single row, with the shift of this block."""
-        return np.exp(z) if self.lost is None else exp_minus(z, self.maximum)[0]
-
-    def load(self, cube: Array, place: Place) -> Array:
-        """A part of a cube as float64 in the layout of the block: a copy."""
-        if self.count == 1:
-            return cube[place][0, :, 0].astype(np.float64)
-        part = self.view(cube)
-        copy = np.empty(self.z.shape)
-        np.copyto(copy.reshape(part.shape), part)
-        return copy
-
-    @property
-    def rows(self) -> tuple[slice, slice]:
-        """Where these rows are in an array (before, after)."""
-        return self.place[0], self.place[2]
-
-    def row(self, values: Any) -> Number:
-        """Values (before, after), one a row, so shaped that they broadcast against the block."""
-        if self.count == 1:
-            return values.item()
-        return values.reshape((1, -1) if self.axis == 0 else (-1, 1))
-
-    def index(self, classes: Number) -> Any:
-        """Where the entry of each row at its class is, in the layout of the block."""
-        if self.count == 1:
-            k = classes - (self.place[1].start or 0)
-            return k if 0 <= k < self.classes else None  # in another chunk
-        classes, rows = classes.reshape(-1), np.arange(self.count)
-        return (classes, rows) if self.axis == 0 else (rows, classes)
-
-    def pick(self, values: Array, at: Any) -> Number:
-        """The entries at an index, one a row."""
-        return values.item(at) if self.count == 1 else self.row(values[at])
-
-    def entry(self, cube: Array, classes: Number) -> Number:
-        """The entry of a cube in each row at its class, in this chunk or another."""
-        if self.count == 1:
-            return float(cube[self.place[0], classes, self.place[2]].item())
-        values = self.view(cube).reshape(self.z.shape)
-        return self.pick(values, self.index(classes)).astype(np.float64, copy=False)
-
-    def write(
-        self, cube: Array, ufunc: np.ufunc, *operands: Any, at: Any = None, values: Any = None
-    ) -> None:
-        """cube[this block] = ufunc(*operands), with other values at an index."""
-        target = self.view(cube)
-        direct = target.dtype == FLOAT64 and _in_lines(target)
-        result = ufunc(*operands, out=target if direct else self.e)
-        if at is not None:
-            result[at] = values if self.count == 1 else values.reshape(-1)
-        if not direct:
-            np.copyto(target, result.reshape(target.shape), casting="same_kind")
-
     def quotients(self, count: float = 1.0) -> tuple[np.ufunc, Array, Number]:
         """e/(S·count) as an operation still to be done; overwrites e.
 
@@ -381,6 +278,10 @@ class Block:
             tails -= np.divide(self.lost, total, out=self.lost)
         return np.subtract, p, tails
 
+    def exponentials(self, z: Array) -> Array:
+        """exp(z - c) of other logits of a single row, with the shift of this block."""
+        return np.exp(z) if self.lost is None else exp_minus(z, self.maximum)[0]
+
     def probabilities(self) -> Array:
         """e/S; overwrites e."""
         ufunc, *operands = self.quotients()
@@ -390,19 +291,3 @@ class Block:
 
 def _extreme(ufunc: np.ufunc, values: Any) -> float:
     return values if isinstance(values, float) else ufunc.reduce(values, axis=None)
-
-
-def _in_lines(array: Array) -> bool:
-    """Whether ufuncs run along contiguous memory."""
-    return array.ndim < 3 and (array.strides[-1] == array.itemsize or array.shape[-1] == 1)
-
-
-def _lend(shape: tuple[int, ...]) -> list[Array]:
-    """Three arrays of scratch memory of this thread, valid until the next block."""
-    size = math.prod(shape)
-    memory: list[Array] | None = getattr(_scratch, "memory", None)
-    if memory is None or memory[0].size < size:
-        memory = [np.empty(size) for _ in range(3)]
-        if size <= LONGEST:
-            _scratch.memory = memory
-    return [array[:size].reshape(shape) for array in memory]

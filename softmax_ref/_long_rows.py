@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Array
-from ._kernel import BLOCK, Block, Place
+from ._kernel import Block
+from ._layout import BLOCK, Place
 
 #: what the chunks of a row have in common, once one of them has computed it
 SHARED = ("maximum", "top", "high", "low", "rest", "confident", "log_sum")

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, float_type, normal_axes, real_array
-from ._kernel import BLOCK, LONGEST, Block
+from ._kernel import Block
+from ._layout import BLOCK, LONGEST
 from ._long_rows import chunks
 
 MOST = 3_000  # rows a block may have: a dozen numbers belong to each

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, float_type, real_array
-from ._kernel import HUGE, PIECE, Block
+from ._kernel import HUGE, Block
+from ._layout import PIECE
 from ._pairs import Number, along, pair_sum
 from ._rows import Rows
 from .probabilities import softmax, softmax_complement

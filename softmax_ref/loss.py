@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, real_array
-from ._kernel import HUGE, PIECE, Block, Place
+from ._kernel import HUGE, Block
+from ._layout import PIECE, Place
 from ._pairs import Number, along, pair_sum
 from ._rows import Rows, rounded
 

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis
 from ._cancellation import logsumexp_near_zero
-from ._kernel import BLOCK, Block
+from ._kernel import Block
+from ._layout import BLOCK
 from ._rows import Rows
 
 CANCELLED = 1.0  # log Σ exp(z - m) / |logsumexp| from which a row is summed again

@@ -11,7 +11,7 @@ import test_accuracy
 import test_edges
 import test_options
 
-from softmax_ref import _kernel, _long_rows, _rows
+from softmax_ref import _kernel, _layout, _long_rows, _rows
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,7 @@ def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_rows, "LONGEST", 4)
     monkeypatch.setattr(_long_rows, "BLOCK", 3)
     monkeypatch.setattr(_kernel, "PIECE", 2)
+    monkeypatch.setattr(_layout, "PIECE", 2)
 
 
 def test_rows_do_come_in_chunks() -> None:

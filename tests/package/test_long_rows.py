@@ -13,7 +13,7 @@ import pytest
 from generators import generator
 
 import softmax_ref as sr
-from softmax_ref import _kernel
+from softmax_ref import _layout
 
 LONG = 120_001
 
@@ -61,7 +61,7 @@ def test_memory_beyond_the_output(name: str, offset: float) -> None:
     rng = generator("memory")
     z, t = rng.normal(size=(2, LONG)) + offset, rng.random((2, LONG))
     FUNCTIONS[name](z, t)  # tables are made once
-    _kernel._scratch.__dict__.clear()
+    _layout._scratch.__dict__.clear()
     tracemalloc.start()
     try:
         result = FUNCTIONS[name](z, t)
