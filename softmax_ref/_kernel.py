@@ -52,10 +52,10 @@ from ._pairs import (
     pair_sum,
     quotient,
     rest_by_shift,
-)  # fmt: skip
+)
 
 FEW = 100  # numbers of a single row up to which Python's lists are faster than NumPy's reductions
-TINY = 1e-240  # e below, where S < 1: the row is shifted, or a subnormal e would lose its digits
+TINY = 1e-240  # e below, where top < 1: the row is shifted, or a subnormal e would lose its digits
 FAINT = 1e-150  # S below: likewise, for float32 and float16
 HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
 
@@ -103,9 +103,9 @@ class Block(Layout):
 
     @property
     def precise(self) -> Any:
-        """Rows that need no shift: S ≥ 1, or no e > 0 below TINY.
+        """Rows that need no shift: top ≥ 1, or no e below TINY but the zeros of masks.
 
-        An e that underflows beside S ≥ 1 has a p that underflows as well.
+        An e that underflows beside top ≥ 1 has a p that underflows as well.
         """
         if _extreme(np.minimum, self.e) >= TINY:
             return True
@@ -122,6 +122,7 @@ class Block(Layout):
             self.high, self.low = pair_sum(self.e, self.top, self.axis, self.work)
 
     def _exp(self, d: Number) -> Number:
+        """exp of one number a row."""
         return np.exp(d).item() if self.count == 1 else np.exp(d)
 
     @cached_property
