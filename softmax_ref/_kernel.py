@@ -82,7 +82,7 @@ class Block(Layout):
         np.exp(self.z, out=self.e)
         if self.single:
             self._sum()
-            least, largest = _extreme(np.minimum, self.high), _extreme(np.maximum, self.high)
+            least, largest = extreme(np.minimum, self.high), extreme(np.maximum, self.high)
             if not (least >= FAINT and largest <= HUGE):  # an e that underflows vanishes there
                 self.shift((self.high >= FAINT) & (self.high <= HUGE))
             return
@@ -96,9 +96,9 @@ class Block(Layout):
             self.maximum = along(np.maximum, self.z, self.axis)
             self.top = self._exp(self.maximum)
             self._sum()
-        if not _extreme(np.maximum, self.high) <= HUGE:
+        if not extreme(np.maximum, self.high) <= HUGE:
             self.shift(self.precise & (self.high <= HUGE))
-        elif not _extreme(np.minimum, self.top) >= 1.0:
+        elif not extreme(np.minimum, self.top) >= 1.0:
             self.shift(self.precise)
 
     @property
@@ -107,7 +107,7 @@ class Block(Layout):
 
         An e that underflows beside top ≥ 1 has a p that underflows as well.
         """
-        if _extreme(np.minimum, self.e) >= TINY:
+        if extreme(np.minimum, self.e) >= TINY:
             return True
         small = (self.e < TINY) & (self.z > -np.inf)
         if self.count == 1:
@@ -187,7 +187,7 @@ class Block(Layout):
         else:  # at 1/8 and below there are no ties, which would be left out with the pivot
             limit = min(classes * min(classes, LONGEST) * 2.0**-41, 0.125)
         margin = rest - self.top * limit
-        self.confident = _extreme(np.fmin, margin) < 0.0
+        self.confident = extreme(np.fmin, margin) < 0.0
         if not self.confident:
             return rest, low
         if self.count == 1:
@@ -290,5 +290,6 @@ class Block(Layout):
         return p
 
 
-def _extreme(ufunc: np.ufunc, values: Any) -> float:
+def extreme(ufunc: np.ufunc, values: Any) -> float:
+    """The largest or the least of all numbers."""
     return values if isinstance(values, float) else ufunc.reduce(values, axis=None)
