@@ -32,7 +32,9 @@ def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> N
     elif weight is None:
         if at is not None:
             at_label = -block.complement(at, divisor)
-        block.write(out, *block.quotients(divisor), at=at, values=at_label)
+        # of two classes both entries are the same number: their sum is exactly 0
+        others = (np.negative, at_label) if hard.rows.classes == 2 else block.quotients(divisor)
+        block.write(out, *others, at=at, values=at_label)
     else:
         factor = weight / divisor
         if at is not None:

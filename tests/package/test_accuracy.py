@@ -90,6 +90,7 @@ def test_confident_row_to_all_digits() -> None:
             BUDGET,
             "log_softmax",
         )
+    assert gradient[0, 0] == -gradient[0, 1]
     assert sr.logsumexp(np.array([0.0, -40.0])) == pytest.approx(4.248354255291589e-18, rel=1e-15)
 
 

@@ -127,8 +127,7 @@ def test_gradient_of_a_confident_row_sums_to_zero() -> None:
             if dtype is np.float32 and gap > 80:
                 continue  # subnormal in float32: no relative accuracy to be had
             g = sr.cross_entropy_grad(np.array([[gap, 0.0]], dtype), [0])[0]
-            assert g[0] < 0 < g[1]
-            assert abs(g[0] + g[1]) <= 6 * np.spacing(g[1])  # two components of 3 ULP each
+            assert g[0] == -g[1] != 0
 
 
 @pytest.mark.core
