@@ -237,9 +237,8 @@ class Block(Layout):
             self._denominator = count, product, tilt
         return self._denominator[1:]
 
-    def complement(self, at: Any, count: float = 1.0) -> Number:
-        """(1 - p)/count = (S - e)/(S·count) for the class at an index in each row."""
-        e = self.top if at is None else self.pick(self.e, at)
+    def complement(self, e: Number, count: float = 1.0) -> Number:
+        """(1 - p)/count = (S - e)/(S·count) for one e a row."""
         rest, low = self._without(e)
         rest_of_pivot, its_low = self.rest
         if self.confident:
@@ -258,7 +257,7 @@ class Block(Layout):
 
     def complements(self) -> Array:
         """1 - p for all entries: by subtraction up to p = 1/2, beyond only possible for a pivot."""
-        pivot = self.complement(None)
+        pivot = self.complement(self.top)
         p = np.divide(self.e, self.high + self.low, out=self.work)
         large = p > 0.5
         q = np.subtract(1.0, p, out=p)

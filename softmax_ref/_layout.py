@@ -70,7 +70,7 @@ class Layout:
             yield place, self.load(self.cube, place)
 
     def load(self, cube: Array, place: Place) -> Array:
-        """A part of a cube as float64 in the layout of the block: a copy."""
+        """This block's part of a cube, or a piece of its only row, as float64: a copy."""
         if self.count == 1:
             return cube[place][0, :, 0].astype(np.float64)
         part = self.view(cube)
@@ -83,7 +83,7 @@ class Layout:
         """Where these rows are in an array (before, after)."""
         return self.place[0], self.place[2]
 
-    def row(self, values: Any) -> Number:
+    def per_row(self, values: Any) -> Number:
         """Values (before, after), one a row, so shaped that they broadcast against the block."""
         if self.count == 1:
             return values.item()
@@ -99,13 +99,13 @@ class Layout:
 
     def pick(self, values: Array, at: Any) -> Number:
         """The entries at an index, one a row."""
-        return values.item(at) if self.count == 1 else self.row(values[at])
+        return values.item(at) if self.count == 1 else self.per_row(values[at])
 
     def entry(self, cube: Array, classes: Number) -> Number:
         """The entry of a cube in each row at its class, in this chunk or another."""
         if self.count == 1:
             return float(cube[self.place[0], classes, self.place[2]].item())
-        values = self.view(cube).reshape(self.z.shape)
+        values = self.z if cube is self.cube else self.view(cube).reshape(self.z.shape)
         return self.pick(values, self.index(classes)).astype(np.float64, copy=False)
 
     def write(

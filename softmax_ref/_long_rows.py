@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,11 +12,12 @@ from ._arguments import Array
 from ._kernel import Block
 from ._layout import BLOCK, Place
 
+Need = Literal["exponentials", "logits", "sums"]
 #: what the chunks of a row have in common, once one of them has computed it
 SHARED = ("maximum", "top", "high", "low", "rest", "confident", "log_sum")
 
 
-def chunks(cube: Array, i: slice, j: slice, need: str) -> Iterator[Block]:
+def chunks(cube: Array, i: slice, j: slice, need: Need) -> Iterator[Block]:
     """One row as blocks of some of its classes, each with the sums of the whole row."""
     places: list[Place] = [(i, slice(k, k + BLOCK), j) for k in range(0, cube.shape[1], BLOCK)]
     parts, shifted = [], False
@@ -46,6 +47,7 @@ def chunks(cube: Array, i: slice, j: slice, need: str) -> Iterator[Block]:
 
 
 def _shifted(cube: Array, place: Place, m: float) -> Block:
+    """A chunk with the exponentials of z - m and their sums."""
     block = Block(cube, place)
     block.maximum = m
     block.shift(False)

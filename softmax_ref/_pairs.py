@@ -49,6 +49,17 @@ def pair_sum(
     return high, along(np.add, parts, axis)
 
 
+def large_sum(terms: Array, axis: int) -> Number:
+    """Σ terms of any sign, as large as they come; inf where one is, NaN where one is not a number.
+
+    Rounded once, from a pair: off by 2⁻⁵³ of the sum and K²·2⁻⁹⁶ of the largest term.
+    """
+    bound = along(np.maximum, np.abs(terms), axis)
+    scale = np.where(bound > 1e240, 2.0**-128, 1.0)
+    high, low = pair_sum(terms * scale, 2.0 * (bound * scale), axis)
+    return np.where(np.isfinite(bound), (high + low) / scale, along(np.add, terms, axis))
+
+
 def two_sum(a: Number, b: Number) -> tuple[Number, Number]:
     """a + b rounded, and what rounding took from it, exactly."""
     total = a + b

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ._arguments import Array, Axis, float_type, normal_axes, real_array
 from ._kernel import Block
 from ._layout import BLOCK, LONGEST
-from ._long_rows import chunks
+from ._long_rows import Need, chunks
 
 MOST = 3_000  # rows a block may have: a dozen numbers belong to each
 
@@ -46,7 +46,7 @@ class Rows:
             return cube.reshape(self.ordered).transpose(np.argsort(self.order))
         return cube.reshape(self.shape)[()]
 
-    def blocks(self, need: str = "exponentials") -> Iterator[Block]:
+    def blocks(self, need: Need = "exponentials") -> Iterator[Block]:
         """All rows, a block at a time; long rows in chunks.
 
         A chunk comes without exponentials if only "logits" are needed, and alone for its "sums".
@@ -70,8 +70,3 @@ class Rows:
                 block = Block(self.cube, (slice(i, i + step), slice(None), slice(j, j + width)))
                 block.exponentiate()
                 yield block
-
-
-def rounded(values: Any, dtype: np.dtype[Any]) -> Any:
-    """The result in its own type, a NumPy scalar for 0-d."""
-    return np.asarray(values).astype(dtype, copy=False)[()]

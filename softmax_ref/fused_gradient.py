@@ -27,18 +27,18 @@ def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> N
     divisor = hard.losses.divisor
     at_label = None  # before e is overwritten
     if hard.smoothing:
-        others = None if at is None else block.complement(at)
+        others = None if at is None else block.complement(block.pick(block.e, at))
         _write_smoothed(hard, out, block, at, weight, others)
     elif weight is None:
         if at is not None:
-            at_label = -block.complement(at, divisor)
+            at_label = -block.complement(block.pick(block.e, at), divisor)
         # of two classes both entries are the same number: their sum is exactly 0
         others = (np.negative, at_label) if hard.rows.classes == 2 else block.quotients(divisor)
         block.write(out, *others, at=at, values=at_label)
     else:
         factor = weight / divisor
         if at is not None:
-            at_label = -block.complement(at) * factor
+            at_label = -block.complement(block.pick(block.e, at)) * factor
         block.write(out, np.multiply, block.probabilities(), factor, at=at, values=at_label)
     if ignored is not None and np.any(ignored):
         target = block.view(out)

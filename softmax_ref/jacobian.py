@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, float_type, real_array
-from ._kernel import HUGE, Block
+from ._kernel import Block
 from ._layout import PIECE
-from ._pairs import Number, along, pair_sum
+from ._pairs import Number, large_sum
 from ._rows import Rows
 from .probabilities import softmax, softmax_complement
 
@@ -149,11 +149,12 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
         if block.first:
             # J·1 = 0: what all components share must not cost digits
             common = block.entry(v_cube, _pivot(block))
-            mean = _mean_of_long_row(block, v_cube, common)
+            if block.classes < rows.classes:
+                mean = _mean_of_long_row(block, v_cube, common)
         v -= common
         v[p == 0.0] = 0.0
         if block.classes == rows.classes:
-            mean = _sum_of_signed(p * v, block.axis)
+            mean = large_sum(p * v, block.axis)
         block.write(out, np.multiply, p, v - mean)
     return rows.from_cube(out)
 
@@ -165,21 +166,11 @@ def _pivot(block: Block) -> Any:
     return np.argmax(block.z, axis=block.axis)
 
 
-def _sum_of_signed(terms: Array, axis: int) -> Number:
-    """Σ terms as a pair before the last rounding, as large as they come."""
-    bound = 2.0 * along(np.maximum, np.abs(terms), axis)
-    scale = np.where(bound > HUGE, 2.0**-128, 1.0)
-    high, low = pair_sum(terms * scale, bound * scale, axis)
-    return (high + low) / scale
-
-
 def _mean_of_long_row(block: Block, v_cube: Array, common: Number) -> Number:
     """Σ p·(v - common) of a row that comes in chunks, from its first one."""
-    if block.classes == block.cube.shape[1]:
-        return None
     parts: list[float] = []
     for place, z in block.whole_rows():
         p = block.exponentials(z) / (block.high + block.low)
         v = np.where(p == 0.0, 0.0, block.load(v_cube, place) - common)
-        parts.append(float(_sum_of_signed(p * v, 0)))
-    return _sum_of_signed(np.array(parts), 0)
+        parts.append(float(large_sum(p * v, 0)))
+    return large_sum(np.array(parts), 0)

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from ._arguments import Array, Axis, real_array
 from ._kernel import HUGE, Block
 from ._layout import PIECE, Place
-from ._pairs import Number, along, pair_sum
-from ._rows import Rows, rounded
+from ._long_rows import Need
+from ._pairs import Number, large_sum, pair_sum
+from ._rows import Rows
 
 __all__ = ["cross_entropy", "soft_cross_entropy"]
 
@@ -64,7 +65,7 @@ class Losses:
         else:
             exponent = math.frexp(self.divisor)[1]  # scaled by a power of two nothing is rounded
             averages = np.ravel(loss_times(2.0**-exponent)) / math.ldexp(self.divisor, -exponent)
-            self.averages.append(float(row_sums(averages, 0)))
+            self.averages.append(float(large_sum(averages, 0)))
 
     def collect(self) -> None:
         """Add up what is pending, as a pair: a mean of millions is as accurate as each of them."""
@@ -78,10 +79,10 @@ class Losses:
 
     def result(self) -> Any:
         if self.reduction == "none":
-            return rounded(self.each.reshape(self.rows.kept), self.rows.dtype)
+            return self.each.reshape(self.rows.kept).astype(self.rows.dtype, copy=False)[()]
         self.collect()
         total = sum(self.averages) + math.fsum(self.parts) / self.divisor
-        return rounded(np.asarray(total), self.rows.dtype)
+        return self.rows.dtype.type(total)
 
 
 class Labels(NamedTuple):
@@ -132,8 +133,7 @@ class HardLabels:
             )
         judged = y if self.ignore_index is None else y[y != self.ignore_index]
         if judged.size:
-            for extreme in (np.minimum.reduce, np.maximum.reduce):
-                label = extreme(judged, axis=None)
+            for label in (judged.min(), judged.max()):
                 if not 0 <= label < self.rows.classes:
                     also = "" if self.ignore_index is None else f" or {self.ignore_index}"
                     raise ValueError(
@@ -151,7 +151,7 @@ class HardLabels:
         counts = np.bincount(y.ravel().astype(np.intp), minlength=self.rows.classes)
         return math.fsum(self.weight * counts)
 
-    def blocks(self, need: str = "exponentials") -> Iterator[tuple[Block, Labels]]:
+    def blocks(self, need: Need = "exponentials") -> Iterator[tuple[Block, Labels]]:
         """Blocks with the labels of their rows."""
         for block in self.rows.blocks(need):
             y: Any = self.labels[block.rows]
@@ -159,12 +159,11 @@ class HardLabels:
             if self.ignore_index is not None:
                 ignored = y == self.ignore_index
                 y = np.where(ignored, 0, y)
-                ignored = block.row(ignored)
+                ignored = block.per_row(ignored)
             y = y.item() if block.count == 1 else y.astype(np.intp, copy=False)
             at = block.index(y)
-            weight = None if self.weight is None else block.row(self.weight[y])
-            z_y = block.entry(self.rows.cube, y) if block.count == 1 else block.pick(block.z, at)
-            yield block, Labels(at, z_y, weight, ignored)
+            weight = None if self.weight is None else block.per_row(self.weight[y])
+            yield block, Labels(at, block.entry(self.rows.cube, y), weight, ignored)
 
     def loss(self, block: Block, labels: Labels, scale: float) -> Number:
         """(log_sum + (m - z_y))·scale of each row: both terms ≥ 0, no cancellation."""
@@ -193,8 +192,8 @@ class HardLabels:
 
 def sum_of_terms(block: Block, terms: Callable[[Place, Array], Array]) -> Number:
     """Σ terms over the classes of each row, from the places and the logits of its pieces."""
-    sums = [row_sums(terms(place, z), block.axis) for place, z in block.whole_rows()]
-    return sums[0] if len(sums) == 1 else row_sums(np.array(sums), 0)
+    sums = [large_sum(terms(place, z), block.axis) for place, z in block.whole_rows()]
+    return sums[0] if len(sums) == 1 else large_sum(np.array(sums), 0)
 
 
 def sum_of_products(block: Block, factor: Callable[[Place], Array], scale: float) -> Number:
@@ -207,14 +206,6 @@ def sum_of_products(block: Block, factor: Callable[[Place], Array], scale: float
     return sum_of_terms(
         block, lambda place, z: product(factor(place), log_sum + (m - z * scale))
     )
-
-
-def row_sums(terms: Array, axis: int) -> Number:
-    """Σ terms for terms ≥ 0 as large as they come; inf only if the sum or a term is."""
-    bound = along(np.maximum, terms, axis)
-    scale = np.where(bound > HUGE, 2.0**-128, 1.0)
-    high, low = pair_sum(terms * scale, bound * scale, axis)
-    return np.where(np.isfinite(bound), (high + low) / scale, bound)
 
 
 def product(factor: Number, loss: Number) -> Number:

@@ -14,9 +14,9 @@ from ._layout import BLOCK
 from ._pairs import Number
 from ._rows import Rows
 
-NONE = np.empty(0, np.intp)
-
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmax_complement"]
+
+NO_ROWS = np.empty(0, np.intp)
 
 
 @np.errstate(all="ignore")
@@ -161,7 +161,7 @@ def _logsumexp(block: Block) -> tuple[Number, Array]:
     if not extreme(np.maximum, abs(m)) < np.inf:
         value = np.where(np.isinf(m), m, value)
     cancelled = (m < 0.0) & (log_sum > abs(value) * (256.0 if block.single else 1.0))
-    rows = np.flatnonzero(cancelled) if block.count > 1 or cancelled else NONE
+    rows = np.flatnonzero(cancelled) if block.count > 1 or cancelled else NO_ROWS
     if rows.size:
         total, tilt = block.denominator(1.0)
         enough = cancelled & (abs(value) >= 0.25) & (block.top < 1.0)  # shifted ones have top = 1
