@@ -25,7 +25,9 @@ def real_array(value: ArrayLike, name: str) -> Array:
 
 def float_type(array: Array) -> np.dtype[Any]:
     """What a result is rounded to: the argument's own float type, float64 for integers."""
-    return array.dtype.newbyteorder("=") if array.dtype.kind == "f" else FLOAT64
+    if array.dtype.kind != "f":
+        return FLOAT64
+    return array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
 
 
 def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:

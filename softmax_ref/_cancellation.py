@@ -30,7 +30,7 @@ import numpy as np
 
 from . import exact
 from ._arguments import Array
-from ._pairs import pair_sum, two_product, two_sum
+from ._pairs import two_product, two_sum
 
 __all__ = ["logsumexp_near_zero"]
 
@@ -39,7 +39,7 @@ LOWEST = -80  # below, exp(z) in float64 is off by at most 2⁻¹¹⁵·2⁻⁵�
 TAIL = 14  # terms of the series: 2⁻⁷·¹⁵/15! is below 2⁻¹⁴⁰
 DECIDED = 2.0**-60  # |Σ - 1| from here on is known to 2⁻⁵², two units in the last place at worst
 CLOSE = 2.0**-10  # results from here on lose at most 10 bits: exponentials to 2⁻⁶⁶ will do
-GROUP = 2048  # logits at a time, to bound the memory
+GROUP = 1600  # logits at a time, to bound the memory
 
 
 @cache
@@ -104,45 +104,55 @@ def _exponentials(z: Array, fully: bool) -> list[Array]:
     return pieces
 
 
-def _sum_minus_one(pieces: list[Array]) -> Array:
-    """The sum of all pieces of each row, less 1: three levels of ExtractVector are exact."""
-    terms = np.concatenate(pieces, axis=1)
-    factor = 2.0 ** (terms.shape[1].bit_length() + 2)
-    total, rest, bound = -np.ones(len(terms)), np.zeros(len(terms)), 1.0
+def _levels(terms: Array) -> Array:
+    """Numbers of at most 2 as four a row with the same sum: three levels of ExtractVector."""
+    factor, bound, sums = 2.0 ** (terms.shape[1].bit_length() + 2), 1.0, []
     for _ in range(3):
         big = bound * factor
         parts = (terms + big) - big
-        total, lost = two_sum(total, parts.sum(axis=1))
-        rest += lost
-        terms -= parts
+        sums.append(parts.sum(axis=1))
+        terms = terms - parts
         bound = big * 2.0**-52
-    result: Array = total + (rest + terms.sum(axis=1))
-    return result
+    return np.stack([*sums, terms.sum(axis=1)], axis=1)
 
 
-def logsumexp_near_zero(rows: Array, estimates: Array) -> Array:
-    """logsumexp of (n, K) float64 rows without positive, infinite (but for -inf) or NaN logits.
+def _sums(rows: Array, at: Array, fully: bool) -> Array:
+    """Σ exp(z) of some rows as four numbers."""
+    groups = []
+    for k in range(0, rows.shape[1], GROUP):
+        pieces = _exponentials(rows[at, k : k + GROUP].astype(np.float64), fully)
+        groups.append(_levels(np.concatenate(pieces, axis=1)))
+    return groups[0] if len(groups) == 1 else _levels(np.concatenate(groups, axis=1))
 
-    The estimates, one a row, need no more than to tell which are below 2⁻¹⁰.
+
+def _added(start: float, numbers: Array) -> tuple[Array, Array]:
+    """start + Σ numbers of each row, of four, as a pair."""
+    total, rest = np.full(len(numbers), start), numbers[:, 3]
+    for number in numbers.T[:3]:
+        total, lost = two_sum(total, number)
+        rest = rest + lost
+    return two_sum(total, rest)
+
+
+def logsumexp_near_zero(rows: Array, some: Array, estimates: Array) -> Array:
+    """logsumexp of some of (n, K) rows, by number, in which all logits are < 0 (perhaps -inf).
+
+    The estimates, one for each of them, need no more than to tell which are below 2⁻¹⁰.
     """
-    result = np.empty(len(rows))
+    result = np.empty(len(some))
     close = np.abs(estimates) < CLOSE
     step = max(1, GROUP // rows.shape[1])
     for fully in (False, True):
         chosen = np.flatnonzero(close == fully)
         for i in range(0, chosen.size, step):
             at = chosen[i : i + step]
-            pieces = _exponentials(rows[at], fully)
-            if fully:
-                excess = _sum_minus_one(pieces)
-            else:
-                high, low = pair_sum(np.concatenate(pieces, axis=1), 1.0, 1)
-                excess = ((high - 1.0) + low)[:, 0]
+            sums = _sums(rows, some[at], fully)
+            excess, _ = _added(-1.0, sums)
             result[at] = np.log1p(excess)
             if not fully:  # far below 1, the sum itself is more accurate than what it lacks
-                small = np.flatnonzero(high[:, 0] < 0.5)
-                total, lost = two_sum(high[small, 0], low[small, 0])
+                small = np.flatnonzero(excess < -0.5)
+                total, lost = _added(0.0, sums[small])
                 result[at[small]] = np.log(total) + lost / total
-            for row in at[~(np.abs(excess) >= DECIDED)]:
-                result[row] = exact.logsumexp(rows[row].tolist())
+            for k in at[~(np.abs(excess) >= DECIDED)]:
+                result[k] = exact.logsumexp(rows[some[k]].tolist())
     return result

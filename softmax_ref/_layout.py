@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ._arguments import FLOAT64, Array
 from ._pairs import Number
 
-BLOCK = 36_000  # numbers a block: 40 NumPy calls of 1 µs cost 1 ns a number; 1 MB of memory
+BLOCK = 36_000  # numbers of a long row at a time
 LONGEST = 50_000  # classes a block may have; longer rows come in chunks
-PIECE = 10_000  # numbers at a time where temporary arrays are needed
-CLASS_MAJOR = 100  # up to so many classes, reductions run across rows instead of along them
+PIECE = 8_000  # numbers at a time where temporary arrays are needed
+#: up to so many classes, reductions run across rows instead of along them; up to four times as
+#: many where the rows lie side by side
+CLASS_MAJOR = 50
 Place = tuple[slice, slice, slice]
+#: what a block is for: p alone; e and S - e; z, S and S - e; S and S - e; S where exp(z) allows it
+Need = Literal["probabilities", "exponentials", "logits", "sums", "unshifted sums"]
+Operation = tuple[Any, ...]  # a ufunc and its operands, still to be done: perhaps into the result
 _scratch = threading.local()  # kept between calls: fresh pages cost more than the arithmetic
 
 
@@ -31,17 +36,18 @@ class Layout:
 
     def __init__(self, cube: Array, place: Place) -> None:
         self.cube, self.place = cube, place
-        source = cube[place]
-        before, self.classes, after = source.shape
+        part = cube[place]
+        before, self.classes, after = part.shape
         self.count = before * after
-        self.axis = 0 if self.classes <= CLASS_MAJOR or self.count == 1 else 1
+        narrow = self.classes <= (CLASS_MAJOR if after == 1 else 4 * CLASS_MAJOR)
+        self.axis = 0 if narrow or self.count == 1 else 1
         self.first = not place[1].start  # false for all chunks of a long row but one
-        source = self.view(cube)
         if self.count == 1:
             shape: tuple[int, ...] = (self.classes,)
         else:
             shape = (self.count, self.classes) if self.axis else (self.classes, self.count)
         self.z, self.e, self.work = _lend(shape)
+        source = self._arranged(part)
         if source.dtype == FLOAT64 and _in_lines(source):
             self.z, self.spare = source, self.z
         else:  # a copy of its own: ufuncs on transposed or converted memory cost more than both
@@ -49,7 +55,9 @@ class Layout:
 
     def view(self, cube: Array) -> Array:
         """This block's part of a cube, in the layout of the block (or 3-D with its rows apart)."""
-        part = cube[self.place]
+        return self._arranged(cube[self.place])
+
+    def _arranged(self, part: Array) -> Array:
         before, _, after = part.shape
         if self.count == 1:
             return part[0, :, 0]
@@ -89,6 +97,10 @@ class Layout:
             return values.item()
         return values.reshape((1, -1) if self.axis == 0 else (-1, 1))
 
+    def own(self, numbers: Any) -> Number:
+        """Numbers one a row, just computed: a float for a single row."""
+        return numbers.item() if self.count == 1 else numbers
+
     def index(self, classes: Number) -> Any:
         """Where the entry of each row at its class is, in the layout of the block."""
         if self.count == 1:
@@ -108,17 +120,24 @@ class Layout:
         values = self.z if cube is self.cube else self.view(cube).reshape(self.z.shape)
         return self.pick(values, self.index(classes)).astype(np.float64, copy=False)
 
-    def write(
-        self, cube: Array, ufunc: np.ufunc, *operands: Any, at: Any = None, values: Any = None
-    ) -> None:
-        """cube[this block] = ufunc(*operands), with other values at an index."""
+    def write(self, cube: Array, operation: Operation, at: Any = None, values: Any = None) -> None:
+        """cube[this block] = result of the operation, with other values at an index."""
         target = self.view(cube)
-        direct = target.dtype == FLOAT64 and _in_lines(target)
-        result = ufunc(*operands, out=target if direct else self.e)
+        in_place = _in_lines(target) or (target.ndim < 3 and target.size <= 1000)
+        direct = in_place and target.dtype == FLOAT64
+        result = done(operation, target if direct else self.e)
         if at is not None:
             result[at] = values if self.count == 1 else values.reshape(-1)
         if not direct:
             np.copyto(target, result.reshape(target.shape), casting="same_kind")
+
+
+def done(operation: Operation, out: Array | None = None) -> Any:
+    """The result of an operation."""
+    ufunc, *operands = operation
+    if ufunc is np.positive and (out is None or out is operands[0]):
+        return operands[0]
+    return ufunc(*operands, out=out)
 
 
 def _in_lines(array: Array) -> bool:
@@ -126,10 +145,14 @@ def _in_lines(array: Array) -> bool:
     return array.ndim < 3 and (array.strides[-1] == array.itemsize or array.shape[-1] == 1)
 
 
-def _lend(shape: tuple[int, ...]) -> list[Array]:
+def _lend(shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
     """Three arrays of scratch memory of this thread, valid until the next block."""
-    size = math.prod(shape)
-    memory: list[Array] | None = getattr(_scratch, "memory", None)
-    if memory is None or memory[0].size < size:
-        memory = _scratch.memory = [np.empty(size) for _ in range(3)]
-    return [array[:size].reshape(shape) for array in memory]
+    known: dict[str, Any] = _scratch.__dict__
+    if known.get("shape") != shape:  # else the views of last time
+        size = math.prod(shape)
+        if "memory" not in known or known["memory"][0].size < size:
+            known["memory"] = [np.empty(size) for _ in range(3)]
+        known["views"] = tuple(array[:size].reshape(shape) for array in known["memory"])
+        known["shape"] = shape
+    views: tuple[Array, Array, Array] = known["views"]
+    return views

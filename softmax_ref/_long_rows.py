@@ -4,46 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ._arguments import Array
+from ._exponentials import FAINT, HUGE
 from ._kernel import Block
-from ._layout import BLOCK, Place
+from ._layout import BLOCK, Need, Place
 
-Need = Literal["exponentials", "logits", "sums"]
 #: what the chunks of a row have in common, once one of them has computed it
-SHARED = ("maximum", "top", "high", "low", "rest", "confident", "log_sum")
+SHARED = ("high", "low", "limit", "shifted", "maximum", "top", "pivot_rest", "log_sum")
 
 
 def chunks(cube: Array, i: slice, j: slice, need: Need) -> Iterator[Block]:
     """One row as blocks of some of its classes, each with the sums of the whole row."""
     places: list[Place] = [(i, slice(k, k + BLOCK), j) for k in range(0, cube.shape[1], BLOCK)]
-    parts, shifted = [], False
+    parts, small = [], False
     for place in places:
         block = Block(cube, place)
         block.exponentiate()
-        parts.append((block.maximum, block.high, block.low))
-        shifted |= block.lost is not None
-    m = float(np.max([part[0] for part in parts]))
+        parts.append((block.high, block.low, block.limit))
+        small = small or (not block.high >= 1.0 and block.has_small())
+    # the row is shifted where it would be as a whole, see `Exponentials.settle`
+    total = sum(part[0] for part in parts)
+    safe = total >= FAINT if block.plain else total >= 1.0 or (total > 0.0 and not small)
+    shifted = not (safe and total <= HUGE)
+    known: dict[str, Any] = {"shifted": shifted}
     if shifted:  # all chunks by the same number, then
+        known["maximum"] = block.maximum
         parts = []
         for place in places:
-            block = _shifted(cube, place, m)
-            parts.append((m, block.high, block.low))
-    terms = [x for _, high, low in parts for x in (high, low)]
-    high, top = math.fsum(terms), np.exp(m - m if shifted else m).item()
-    known: dict[str, Any] = {
-        "maximum": m, "top": top, "high": high, "low": math.fsum([*terms, -high]),
-    }  # fmt: skip
-    for place in places[:1] if need == "sums" else places:
-        block = _shifted(cube, place, m) if shifted else Block(cube, place)
+            block = _shifted(cube, place, block.maximum)
+            parts.append((block.high, block.low, block.limit))
+    terms = [x for high, low, _ in parts for x in (high, low)]
+    high = math.fsum(terms)
+    known |= {"high": high, "low": math.fsum([*terms, -high]), "limit": sum(p[2] for p in parts)}
+    for place in places[:1] if need in ("sums", "unshifted sums") else places:
+        block = _shifted(cube, place, known["maximum"]) if shifted else Block(cube, place)
         block.__dict__.update(known)
-        if not shifted and need == "exponentials":
+        if not shifted and need in ("probabilities", "exponentials"):
             np.exp(block.z, out=block.e)
         yield block
-        known = {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
+        known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
 
 
 def _shifted(cube: Array, place: Place, m: float) -> Block:

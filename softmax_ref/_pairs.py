@@ -22,49 +22,69 @@ from ._arguments import Array
 
 Number = Any  # a float or an array of them
 FAR = 552.0  # exp(-552) is 1e-240: from here on a sum might lose digits to underflow
+_ONES = np.ones(4096)  # few enough for the cache, and for BLAS to take one thread
 
 
 def along(ufunc: np.ufunc, values: Array, axis: int) -> Number:
     """ufunc.reduce with the axis kept, or for a single row as a float."""
     if values.ndim == 1:
         return ufunc.reduce(values).item()
+    if axis == 1 and values.flags.c_contiguous:  # 0.4 of the time for a hundred numbers
+        starts = np.arange(0, values.size, values.shape[1])
+        return ufunc.reduceat(values.ravel(), starts)[:, np.newaxis]
     return ufunc.reduce(values, axis=axis, keepdims=True)
 
 
-def pair_sum(
-    terms: Array, bound: Number, axis: int, work: Array | None = None
-) -> tuple[Number, Number]:
-    """Σ terms as high + low, for terms in [0, bound].
+def total(values: Array, axis: int, longest: int = 128) -> Number:
+    """The plain sum along an axis, as `along` gives it: among 10⁴ sums none was off by 7·2⁻⁵³.
 
-    ExtractVector [2]_: adding and subtracting big ≥ 2·K·bound leaves of each of the K terms a
-    multiple of ulp(big); these have an exact sum, in any order.  The remainders, below ulp(big),
-    are summed plainly: an error below K²·2⁻⁹⁷ of bound (along axis 0 up to K = 128), where a plain
-    sum of all has K·2⁻⁵³.
+    Up to so many numbers along rows BLAS does as well as NumPy, in a half to a third of the time.
     """
-    big = bound * 2.0 ** (terms.shape[axis].bit_length() + 1)
+    size = values.shape[axis]
+    if axis < values.ndim - 1 or size > longest:
+        return along(np.add, values, axis)
+    sums = np.vecdot(values, _ONES[:size])
+    return sums.item() if values.ndim == 1 else sums[:, np.newaxis]
+
+
+def split_sum(
+    terms: Array, big: Number, axis: int, work: Array | None = None
+) -> tuple[Number, Number]:
+    """Σ terms as high + low, for terms with Σ |terms| ≤ big.
+
+    ExtractVector [2]_: adding and subtracting big leaves of each of the K terms a multiple of
+    ulp(big); these have an exact sum, in any order.  The remainders, up to ulp(big), are summed
+    plainly: an error below K²·2⁻¹⁰⁵·big, where a plain sum of all has K·2⁻⁵³ of the sum.
+    """
+    big = np.asarray(big)  # NumPy takes a float 0.2 µs slower
     parts = np.add(terms, big, out=work)
     parts -= big
-    high = along(np.add, parts, axis)
+    high = total(parts, axis, len(_ONES))
     np.subtract(terms, parts, out=parts)
-    return high, along(np.add, parts, axis)
+    return high, total(parts, axis, len(_ONES))
+
+
+def pair_sum(terms: Array, axis: int) -> tuple[Number, Number]:
+    """Σ terms as high + low, for terms ≥ 0: off by at most K²·2⁻¹⁰⁴ of the sum."""
+    return split_sum(terms, 2.0 * total(terms, axis, len(_ONES)), axis)
 
 
 def large_sum(terms: Array, axis: int) -> Number:
     """Σ terms of any sign, as large as they come; inf where one is, NaN where one is not a number.
 
-    Rounded once, from a pair: off by 2⁻⁵³ of the sum and K²·2⁻⁹⁶ of the largest term.
+    Rounded once, from a pair: off by 2⁻⁵³ of the sum and K³·2⁻¹⁰⁴ of the largest term.
     """
     bound = along(np.maximum, np.abs(terms), axis)
     scale = np.where(bound > 1e240, 2.0**-128, 1.0)
-    high, low = pair_sum(terms * scale, 2.0 * (bound * scale), axis)
+    high, low = split_sum(terms * scale, 2.0 * terms.shape[axis] * (bound * scale), axis)
     return np.where(np.isfinite(bound), (high + low) / scale, along(np.add, terms, axis))
 
 
 def two_sum(a: Number, b: Number) -> tuple[Number, Number]:
     """a + b rounded, and what rounding took from it, exactly."""
-    total = a + b
-    back = total - a
-    return total, (a - (total - back)) + (b - back)
+    rounded = a + b
+    back = rounded - a
+    return rounded, (a - (rounded - back)) + (b - back)
 
 
 def head(a: Number) -> Number:
@@ -97,10 +117,10 @@ def quotient(a: Number, a_low: Number, b: Number) -> tuple[Number, Number]:
 def exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
     """exp(z - c) without the rounding of z - c, as its rounding and what that took."""
     e, lost = _exp_minus(z, c)
-    total = e + lost
-    e -= total
+    rounded = e + lost
+    e -= rounded
     lost += e
-    return total, lost
+    return rounded, lost
 
 
 def _exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
@@ -138,14 +158,14 @@ def rest_by_shift(
         second = np.maximum(second, along(np.maximum, z, axis))
     below = np.where(np.abs(m) < 2.0**60, np.rint(m / 64.0 - 8.0) * 64.0, m)
     c = np.where(m - second < FAR, m, below)
-    total, rest = 0.0, 0.0
+    sums, rest = 0.0, 0.0
     for z in others():
         e, lost = _exp_minus(z, c)
-        high, low = pair_sum(e, along(np.maximum, e, axis), axis)
-        total, rounding = two_sum(total, high)
+        high, low = pair_sum(e, axis)
+        sums, rounding = two_sum(sums, high)
         rest = rest + (rounding + low + along(np.add, lost, axis))
     pivot, lost = _exp_minus(m, c)  # 1 and 0 for c = m
-    ratio, tail = quotient(total, rest, pivot)
+    ratio, tail = quotient(sums, rest, pivot)
     ratio, tail = two_sum(ratio, tail - ratio * (lost / pivot))
     product, low = two_product(ratio, top)
     low = low + tail * top

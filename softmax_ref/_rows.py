@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import Array, Axis, float_type, normal_axes, real_array
+from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_array
 from ._kernel import Block
-from ._layout import BLOCK, LONGEST
-from ._long_rows import Need, chunks
+from ._layout import CLASS_MAJOR, LONGEST, PIECE, Need
+from ._long_rows import chunks
 
-MOST = 3_000  # rows a block may have: a dozen numbers belong to each
+#: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
+#: few enough for 2 MiB
+BUDGET = 176_000
 
 
 class Rows:
@@ -46,27 +48,48 @@ class Rows:
             return cube.reshape(self.ordered).transpose(np.argsort(self.order))
         return cube.reshape(self.shape)[()]
 
-    def blocks(self, need: Need = "exponentials") -> Iterator[Block]:
-        """All rows, a block at a time; long rows in chunks.
+    def blocks(self, need: Need = "exponentials", more: int = 0) -> Iterator[Block]:
+        """All rows, a block at a time that leaves room for more arrays of its size.
 
-        A chunk comes without exponentials if only "logits" are needed, and alone for its "sums".
+        Long rows come in chunks.
+
+        A chunk has no exponentials if only "logits" are needed, and comes alone for its "sums".
+        "unshifted sums" have not been settled, but for those of long rows.
         """
         before, classes, after = self.sizes
-        if before * classes * after == 0:
+        numbers = before * classes * after
+        if not numbers:
             return
-        if before * classes * after > 1024:  # within errstate, which undoes it
+        step, width = before, after
+        if numbers > 1024:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
-        if classes > LONGEST:
+            count = self._rows_at_once(more)
+            step, width = max(1, count // after), min(count, after)
+        if classes > (LONGEST if self._arrays() == 3 else LONGEST * 3 // 4):
             for i in range(before):
                 for j in range(after):
                     yield from chunks(self.cube, slice(i, i + 1), slice(j, j + 1), need)
             return
-        count = min(max(1, BLOCK // classes), MOST)
-        if count > 72:  # a pitch that is no power of two spreads over the cache: at K = 128 the
-            count = (count - 8) // 64 * 64 + 8  # transposing copy takes a fifth of the time
-        step, width = max(1, count // after), min(count, after)
         for i in range(0, before, step):
             for j in range(0, after, width):
                 block = Block(self.cube, (slice(i, i + step), slice(None), slice(j, j + width)))
-                block.exponentiate()
+                block.exponentiate(need)
+                if need != "unshifted sums":
+                    block.settle()
                 yield block
+
+    def _arrays(self) -> int:
+        """How many arrays of its size a block takes: e, what that lost, work, and a copy of z."""
+        single = self.cube.dtype.kind == "f" and self.cube.dtype.itemsize < 8  # loses nothing
+        _, classes, after = self.sizes
+        in_lines = after == 1 and self.cube.strides[1] == 8 and classes > CLASS_MAJOR
+        return 3 if single or (in_lines and self.cube.dtype == FLOAT64) else 4
+
+    def _rows_at_once(self, more: int) -> int:
+        """How many rows a block may have, with more arrays of its size than its own."""
+        if self.classes > PIECE:
+            return 1
+        count = max(1, BUDGET // ((more + self._arrays()) * self.classes + 40))
+        # a pitch that is no power of two spreads over the cache: at K = 128 the transposing copy
+        # takes a fifth of the time
+        return count if count <= 72 else (count - 8) // 64 * 64 + 8

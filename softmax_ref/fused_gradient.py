@@ -26,20 +26,21 @@ def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> N
     at, _, weight, ignored = labels
     divisor = hard.losses.divisor
     at_label = None  # before e is overwritten
+    rest: Any = None if at is None else block.rest(block.pick(block.e, at))
     if hard.smoothing:
-        others = None if at is None else block.complement(block.pick(block.e, at))
+        others = None if at is None else block.complement(rest)
         _write_smoothed(hard, out, block, at, weight, others)
     elif weight is None:
         if at is not None:
-            at_label = -block.complement(block.pick(block.e, at), divisor)
+            at_label = -block.complement(rest, divisor)
         # of two classes both entries are the same number: their sum is exactly 0
         others = (np.negative, at_label) if hard.rows.classes == 2 else block.quotients(divisor)
-        block.write(out, *others, at=at, values=at_label)
+        block.write(out, others, at, at_label)
     else:
         factor = weight / divisor
         if at is not None:
-            at_label = -block.complement(block.pick(block.e, at)) * factor
-        block.write(out, np.multiply, block.probabilities(), factor, at=at, values=at_label)
+            at_label = -block.complement(rest) * factor
+        block.write(out, (np.multiply, block.probabilities(), factor), at, at_label)
     if ignored is not None and np.any(ignored):
         target = block.view(out)
         np.copyto(target, 0.0, where=np.broadcast_to(ignored, block.z.shape).reshape(target.shape))
@@ -59,7 +60,7 @@ def _write_smoothed(
         label = share * (block.pick(p, at) * total - w_y) - keep * w_y * others
         label = label / divisor
     gradient = p * (keep * w_y + share * total) - share * w
-    block.write(out, np.divide, gradient, divisor, at=at, values=label)
+    block.write(out, (np.divide, gradient, divisor), at, label)
 
 
 @np.errstate(all="ignore")
@@ -149,10 +150,11 @@ def cross_entropy_grad(
 
     Notes
     -----
-    Every component within 3 ULP, the label's included, because it is computed from the sum of the
-    others and never as p_y - 1.  With weights two more, where p is a normal number.  With smoothing
-    the formula subtracts: the error is at most 8·2⁻⁵³ of the larger of ((1-ε) w_y + ε/K·Σw)·p_i and
-    ε/K·w_i, at the label of the largest of (1-ε) w_y (1-p_y), ε/K·Σw·p_y and ε/K·w_y.
+    Every component within 3 ULP as in `softmax_ref.softmax`, the label's included, because it is
+    computed from the sum of the others and never as p_y - 1.  With weights two more, where p is a
+    normal number.  With smoothing the formula subtracts: the error is at most 8·2⁻⁵³ of the larger
+    of ((1-ε) w_y + ε/K·Σw)·p_i and ε/K·w_i, at the label of the largest of (1-ε) w_y (1-p_y),
+    ε/K·Σw·p_y and ε/K·w_y.
 
     Examples
     --------
@@ -171,7 +173,7 @@ def _write_soft(soft: SoftTargets, out: Array, block: Block) -> None:
     gradient = block.probabilities()
     gradient *= soft.total(block)
     gradient -= block.load(soft.targets, block.place)
-    block.write(out, np.divide, gradient, soft.losses.divisor)
+    block.write(out, (np.divide, gradient, soft.losses.divisor))
 
 
 @np.errstate(all="ignore")
@@ -209,7 +211,7 @@ def soft_cross_entropy_value_and_grad(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     out = np.empty(soft.rows.sizes, soft.rows.dtype)
-    for block in soft.rows.blocks():
+    for block in soft.rows.blocks(more=SoftTargets.MORE):
         soft.losses.add(block, partial(soft.loss, block))
         _write_soft(soft, out, block)
     return soft.losses.result(), soft.rows.from_cube(out)
@@ -251,6 +253,6 @@ def soft_cross_entropy_grad(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     out = np.empty(soft.rows.sizes, soft.rows.dtype)
-    for block in soft.rows.blocks():
+    for block in soft.rows.blocks("probabilities", SoftTargets.MORE):
         _write_soft(soft, out, block)
     return soft.rows.from_cube(out)

@@ -91,7 +91,8 @@ def log_softmax_jacobian(z: ArrayLike) -> Any:
 
     Notes
     -----
-    Every entry within 3 ULP; the diagonal is `softmax_ref.softmax_complement`.
+    Every entry within 3 ULP as in `softmax_ref.softmax`; the diagonal is
+    `softmax_ref.softmax_complement`.
 
     Examples
     --------
@@ -144,7 +145,7 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
         raise ValueError(f"g must have the shape of z, {rows.shape}, got {upstream.shape}")
     v_cube = rows.as_cube(upstream)
     out = np.empty(rows.sizes, np.result_type(rows.dtype, float_type(upstream)))
-    for block in rows.blocks():
+    for block in rows.blocks("probabilities", more=3):
         p, v = block.probabilities(), block.load(v_cube, block.place)
         if block.first:
             # J·1 = 0: what all components share must not cost digits
@@ -155,7 +156,7 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
         v[p == 0.0] = 0.0
         if block.classes == rows.classes:
             mean = large_sum(p * v, block.axis)
-        block.write(out, np.multiply, p, v - mean)
+        block.write(out, (np.multiply, p, v - mean))
     return rows.from_cube(out)
 
 

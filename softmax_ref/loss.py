@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, real_array
-from ._kernel import HUGE, Block
-from ._layout import PIECE, Place
-from ._long_rows import Need
+from ._exponentials import HUGE
+from ._kernel import Block
+from ._layout import PIECE, Need, Place
 from ._pairs import Number, large_sum, pair_sum
 from ._rows import Rows
 
@@ -36,7 +36,7 @@ class Losses:
         self.parts: list[float] = []
         self.averages: list[float] = []  # where the sum might overflow and the mean does not
         if reduction == "none":
-            self.each = np.empty((rows.sizes[0], rows.sizes[2]))
+            self.each = np.empty((rows.sizes[0], rows.sizes[2]), rows.dtype)
 
     def average_over(self, weight: float) -> None:
         """What a mean divides by."""
@@ -74,14 +74,16 @@ class Losses:
             if loss.size < 128:  # exact, and faster for a few
                 self.parts += loss.tolist()
             else:
-                self.parts += pair_sum(loss, loss.max(), 0)
+                self.parts += pair_sum(loss, 0)
             self.pending, self.count = [], 0
 
     def result(self) -> Any:
         if self.reduction == "none":
-            return self.each.reshape(self.rows.kept).astype(self.rows.dtype, copy=False)[()]
+            return self.each.reshape(self.rows.kept)[()]
         self.collect()
-        total = sum(self.averages) + math.fsum(self.parts) / self.divisor
+        total = math.fsum(self.parts) / self.divisor
+        if self.averages:  # their sum may overflow
+            total = math.fsum(x * 2.0**-64 for x in [total, *self.averages]) * 2.0**64
         return self.rows.dtype.type(total)
 
 
@@ -117,9 +119,8 @@ class HardLabels:
         self.labels = self._checked_labels(labels)
         self.smoothing = _fraction(label_smoothing)
         self.weight = None if weight is None else _checked_weight(weight, rows.classes)
-        if self.weight is not None and reduction == "mean" and np.max(self.weight) > HUGE:
-            self.weight *= 2.0**-128  # a mean does not change, and the sum cannot overflow
-        self.losses.average_over(self._total_weight())
+        if reduction == "mean":
+            self.losses.average_over(self._total_weight())
 
     def _checked_labels(self, labels: ArrayLike) -> Array:
         if isinstance(labels, np.ma.MaskedArray):
@@ -142,18 +143,27 @@ class HardLabels:
         return y.reshape(self.rows.sizes[0], self.rows.sizes[2])
 
     def _total_weight(self) -> float:
-        """The weight of all rows that count."""
+        """The weight of all rows that count; makes weights near 1, which a mean does not notice."""
         y = self.labels
         if self.ignore_index is not None:
             y = y[y != self.ignore_index]
         if self.weight is None:
             return float(y.size)
         counts = np.bincount(y.ravel().astype(np.intp), minlength=self.rows.classes)
-        return math.fsum(self.weight * counts)
+        used = (counts > 0) & (self.weight > 0.0)
+        if not used.any():
+            return 0.0
+        # the largest used near 1, unless others underflow then, or overflow if smoothing uses all
+        most, least = (np.frexp(f(self.weight[used]))[1] for f in (np.max, np.min))
+        exponent = max(min(most, least + 1000), most - 900)
+        if self.smoothing:
+            exponent = max(exponent, np.frexp(self.weight.max())[1] - 1000)
+        self.weight = np.ldexp(self.weight, -exponent)
+        return math.fsum((self.weight * counts)[used])
 
     def blocks(self, need: Need = "exponentials") -> Iterator[tuple[Block, Labels]]:
         """Blocks with the labels of their rows."""
-        for block in self.rows.blocks(need):
+        for block in self.rows.blocks(need, more=3 if self.smoothing else 0):
             y: Any = self.labels[block.rows]
             ignored = None
             if self.ignore_index is not None:
@@ -166,12 +176,11 @@ class HardLabels:
             yield block, Labels(at, block.entry(self.rows.cube, y), weight, ignored)
 
     def loss(self, block: Block, labels: Labels, scale: float) -> Number:
-        """(log_sum + (m - z_y))·scale of each row: both terms ≥ 0, no cancellation."""
-        z_y, m = labels.z, block.maximum
+        """-log p·scale at the label of each row: both terms ≥ 0, no cancellation."""
         if scale == 1.0:
-            loss = block.log_sum + (m - z_y)
+            loss = block.log_sum + (block.maximum - labels.z)
         else:  # where the loss is so large that its scale must come before its difference
-            loss = block.log_sum * scale + (m * scale - z_y * scale)
+            loss = block.log_sum * scale + (block.maximum * scale - labels.z * scale)
         if labels.weight is not None:
             loss = product(labels.weight, loss)
         if self.smoothing:
@@ -298,9 +307,9 @@ def cross_entropy(
 
     Notes
     -----
-    Within 3 ULP, however confident the row; one more each for a weight and a smoothing, where the
-    loss without them is a normal number.  float32 and float16: computed in float64 and rounded
-    once.  `softmax_ref._kernel` has the bounds.
+    Within 3 ULP as `softmax_ref.softmax`, however confident the row; one more each for a weight and
+    a smoothing, where the loss without them and ε/K·w are normal numbers.  float32 and float16:
+    computed in float64 and rounded once.  `softmax_ref._kernel` has the bounds.
 
     Examples
     --------
@@ -317,6 +326,8 @@ def cross_entropy(
 
 class SoftTargets:
     """The checked arguments of `soft_cross_entropy`."""
+
+    MORE = 3  # arrays of the size of a block
 
     def __init__(self, z: ArrayLike, targets: ArrayLike, axis: Axis, reduction: str) -> None:
         self.rows = rows = Rows(z, axis)
@@ -376,6 +387,6 @@ def soft_cross_entropy(
     4.248354255291589e-18
     """
     soft = SoftTargets(z, targets, axis, reduction)
-    for block in soft.rows.blocks("sums"):
+    for block in soft.rows.blocks("sums", SoftTargets.MORE):
         soft.losses.add(block, partial(soft.loss, block))
     return soft.losses.result()

@@ -7,16 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import Array, Axis
-from ._cancellation import logsumexp_near_zero
-from ._kernel import Block, extreme
-from ._layout import BLOCK
-from ._pairs import Number
+from ._arguments import Axis
+from ._log_of_sum import Later, log_of_sum
 from ._rows import Rows
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmax_complement"]
-
-NO_ROWS = np.empty(0, np.intp)
 
 
 @np.errstate(all="ignore")
@@ -49,8 +44,9 @@ def softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     Notes
     -----
     Every component within 3 ULP for any number of classes, range and offset, subnormal results
-    included; `softmax_ref._kernel` has the bounds and what was seen.  float32 and float16: computed
-    in float64 and rounded once.  Rows do not influence each other.
+    included, but for coincidences of roundings that reach 3.3: `softmax_ref._kernel` has the bounds
+    and what was seen.  float32 and float16: computed in float64 and rounded once.  Rows do not
+    influence each other.
 
     Examples
     --------
@@ -62,8 +58,8 @@ def softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     """
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
-    for block in rows.blocks():
-        block.write(out, *block.quotients())
+    for block in rows.blocks("probabilities"):
+        block.write(out, block.quotients())
     return rows.from_cube(out)
 
 
@@ -95,7 +91,7 @@ def log_softmax(z: ArrayLike, axis: Axis = -1) -> Any:
 
     Notes
     -----
-    Every component within 3 ULP, the largest of a confident row included.
+    Every component within 3 ULP as in `softmax`, the largest of a confident row included.
 
     Examples
     --------
@@ -105,8 +101,8 @@ def log_softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
     for block in rows.blocks("logits"):
-        log_sum = block.log_sum
-        block.write(out, np.subtract, np.subtract(block.z, block.maximum, out=block.e), log_sum)
+        distances = np.subtract(block.z, block.maximum, out=block.work)
+        block.write(out, (np.subtract, distances, block.log_sum))
     return rows.from_cube(out)
 
 
@@ -135,7 +131,7 @@ def softmax_complement(z: ArrayLike, axis: Axis = -1) -> Any:
 
     Notes
     -----
-    Every component within 3 ULP, where ``1 - softmax(z)`` is 0 for a confident row.
+    Every component within 3 ULP as in `softmax`, where ``1 - softmax(z)`` is 0 for a confident row.
 
     Examples
     --------
@@ -145,56 +141,8 @@ def softmax_complement(z: ArrayLike, axis: Axis = -1) -> Any:
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
     for block in rows.blocks():
-        block.write(out, np.positive, block.complements())
+        block.write(out, (np.positive, block.complements()))
     return rows.from_cube(out)
-
-
-def _logsumexp(block: Block) -> tuple[Number, Array]:
-    """m + log Σ exp(z - m) of each row, and the rows in which the two cancel.
-
-    The error of the logarithm, L, grows by L / |m + L|; float32 can spare 8 bits.  From 1/4 on
-    log S, of the sum without a shift, does as well: the relative error of S, 1.4·2⁻⁵³ at most, is
-    its absolute error.
-    """
-    m, log_sum = block.maximum, block.log_sum
-    value = m + log_sum
-    if not extreme(np.maximum, abs(m)) < np.inf:
-        value = np.where(np.isinf(m), m, value)
-    cancelled = (m < 0.0) & (log_sum > abs(value) * (256.0 if block.single else 1.0))
-    rows = np.flatnonzero(cancelled) if block.count > 1 or cancelled else NO_ROWS
-    if rows.size:
-        total, tilt = block.denominator(1.0)
-        enough = cancelled & (abs(value) >= 0.25) & (block.top < 1.0)  # shifted ones have top = 1
-        value = np.where(enough, np.log(total) + tilt, value)
-        rows = np.flatnonzero(cancelled & ~enough)
-    return value, rows
-
-
-class Cancelled:
-    """Rows to be summed again, together: 200 steps cost as much for one as for many."""
-
-    def __init__(self, out: Array) -> None:
-        self.out = out
-        self.places: list[Array] = []
-        self.logits: list[Array] = []
-        self.estimates: list[Array] = []
-
-    def add(self, block: Block, rows: Array, estimates: Array) -> None:
-        """Rows of a block, by their numbers in it."""
-        (i, j), cube = block.rows, block.cube
-        a, b = np.divmod(rows, cube[i, :1, j].shape[2])
-        a, b = a + i.start, b + j.start
-        self.places.append(a * cube.shape[2] + b)
-        self.logits.append(cube[a, :, b].astype(np.float64))
-        self.estimates.append(estimates)
-        if sum(logits.size for logits in self.logits) > BLOCK // 4:
-            self.fill()
-
-    def fill(self) -> None:
-        if self.places:
-            logits, estimates = np.concatenate(self.logits), np.concatenate(self.estimates)
-            self.out.flat[np.concatenate(self.places)] = logsumexp_near_zero(logits, estimates)
-            self.places, self.logits, self.estimates = [], [], []
 
 
 @np.errstate(all="ignore")
@@ -226,9 +174,10 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
 
     Notes
     -----
-    Within 3 ULP.  The two terms cancel only for -log K ≤ z_k < 0, at worst for normalised
-    log-probabilities, whose logsumexp is a rounding error near 0.  Rows that lose a digit so are
-    summed again with 68 or 112 bits (`softmax_ref._cancellation`), at 20 to 200 times the cost.
+    Within 3 ULP; computed as log Σ exp(z) where that is 1 or more and no exp(z) overflows.  The two
+    terms above cancel only for -log K ≤ z_k < 0, at worst for normalised log-probabilities, whose
+    logsumexp is a rounding error near 0.  Rows that lose a digit so are summed again with 68 or 112
+    bits (`softmax_ref._cancellation`), at 20 to 200 times the cost.
 
     Examples
     --------
@@ -239,14 +188,14 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     """
     rows = Rows(z, axis)
     out = np.full((rows.sizes[0], rows.sizes[2]), -np.inf, rows.dtype)
-    again = Cancelled(out)
-    for block in rows.blocks("sums"):
-        value, cancelled = _logsumexp(block)
+    later = Later(out)
+    for block in rows.blocks("unshifted sums"):
+        value, again = log_of_sum(block)
         target = out[block.rows]
         target[...] = np.reshape(value, target.shape)
-        if cancelled.size:
-            again.add(block, cancelled, np.ravel(value)[cancelled])
-    again.fill()
+        if again.size:
+            later.add(block, again)
+    later.fill()
     shape = rows.kept
     if keepdims:
         shape = tuple(1 if a in rows.axes else n for a, n in enumerate(rows.shape))

@@ -65,6 +65,19 @@ def _near_threshold(rng: np.random.Generator, classes: int) -> np.ndarray:
     ) + rng.normal(size=classes)
 
 
+def _edges_of_the_split(rng: np.random.Generator, classes: int) -> np.ndarray:
+    """Sums near 2²⁸ and K²·2⁻¹⁸, between which one number splits the exponentials of all rows."""
+    edge = rng.choice([28 * math.log(2), math.log(classes) - 18 * math.log(2)])
+    return edge + rng.normal(size=classes) * rng.choice([0.01, 1.0, 5.0])
+
+
+def _far_or_very_far(rng: np.random.Generator, classes: int) -> np.ndarray:
+    """Others near 2⁻⁴⁰ of the largest: on one side by their exponentials, on the other by shift."""
+    row = rng.normal(size=classes) * 0.5 - 40 * math.log(2)
+    row[rng.integers(classes)] = 0
+    return row + rng.choice([0.0, 12.0, -3.0])
+
+
 #: name -> (rng, number of classes) -> row
 FAMILIES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "uniform": lambda rng, k: rng.uniform(-1, 1, k),
@@ -93,6 +106,8 @@ FAMILIES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "thresholds": _near_threshold,
     "log-probabilities": _normalised,
     "lse near 0": lambda rng, k: rng.normal(size=k) * 1e-3 - math.log(k),
+    "edges of the split": _edges_of_the_split,
+    "far or very far": _far_or_very_far,
     "second near": lambda rng, k: np.concatenate([[0.0], rng.uniform(-40, -30, k - 1)])[:k],
 }
 

@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 import pytest
 from generators import generator
-from oracles import assert_ulps, oracle
+from oracles import assert_ulps, cross_entropy, oracle
 
 import softmax_ref as sr
 
@@ -351,6 +351,126 @@ def test_weights_of_any_size() -> None:
     for w, count in (([1e308, 1.0], 10), ([1.7e308, 1.7e308], 2)):  # 5 ULP with weights
         got = sr.cross_entropy([[1.0, 2.0]] * count, [0] * count, weight=w)
         assert abs(got - loss) <= 5 * math.ulp(loss)
+
+
+@pytest.mark.parametrize(
+    ("z", "labels", "weight"),
+    [
+        ([[0.0, 0.0]], [1], [1e300, 1e-290]),
+        ([[0.0, 0.0]], [1], [1e300, 1e-280]),
+        ([[600.0, 0.0]], [0], [1e-100, 1e-100]),
+        ([[40.0, 0.0]], [0], [1e-300, 1e-300]),
+        ([[0.0, 0.0]], [0], [5e-324, 5e-324]),
+        ([[0.0, 1.0], [3.0, 0.0]], [0, 1], [1e-310, 2e-310]),
+        ([[1.7e308, 0.0]], [1], [1e-50, 1e-50]),
+        ([[1.7e308, 0.0], [0.0, 0.0]], [1, 0], [1e-50, 1e-50]),
+        ([[1000.0, 0.0], [1e300, 0.0]], [0, 1], [1e308, 1e-10]),
+    ],
+)
+def test_weights_of_any_size_in_a_mean(
+    z: list[list[float]], labels: list[int], weight: list[float]
+) -> None:
+    """Neither their sum nor their products with the losses over- or underflow."""
+    want = cross_entropy(z, labels, weight=weight)
+    assert_ulps([sr.cross_entropy(z, labels, weight=weight)], [want.value], 4.0, (z, weight))
+    gradient = sr.cross_entropy_grad(z, labels, weight=weight)
+    assert_ulps(gradient, [g for row in want.gradient for g in row], 5.0, (z, weight))
+
+
+def test_an_unused_weight_that_smoothing_needs() -> None:
+    """Scaled with those in use it overflowed, and met a probability of 0."""
+    for weight in ([1e-160, 1e160], [1e-10, 1.7e308]):
+        loss = sr.cross_entropy([[0.0, 800.0]], [0], weight=weight, label_smoothing=0.1)
+        assert loss == pytest.approx(760.0, rel=1e-15)
+
+
+def test_weights_whose_sum_overflows() -> None:
+    """Only a mean needs the sum."""
+    huge = [1.7e308, 1.7e308]
+    losses = sr.cross_entropy([[0.0, 0.0]] * 2, [0, 1], weight=huge, reduction="none")
+    np.testing.assert_allclose(losses, 1.7e308 * LOG_2, rtol=1e-15)
+    total = sr.cross_entropy([[9.0, 0.0], [0.0, 9.0]], [0, 1], weight=huge, reduction="sum")
+    assert total == pytest.approx(1.7e308 * (2 * math.log1p(math.exp(-9))), rel=1e-15)
+    tiny = [1e-310, 1e-310]
+    assert math.isnan(sr.cross_entropy([[math.nan, 0.0]], [0], weight=tiny))
+    assert sr.cross_entropy([[-math.inf, 0.0]], [0], weight=tiny) == math.inf
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 50, 51])
+def test_confident_rows_alone_and_in_a_batch(classes: int) -> None:
+    """What counts as confident, and every rounding, must be the same in both."""
+    rng = generator(f"alone {classes}")
+    z = rng.normal(0, 30, (400, classes))
+    y = rng.integers(0, classes, len(z))
+    for function in (sr.softmax, sr.log_softmax, sr.softmax_complement, sr.logsumexp):
+        np.testing.assert_array_equal(function(z), [function(row) for row in z])
+    for function in (sr.cross_entropy, sr.cross_entropy_grad):
+        np.testing.assert_array_equal(
+            function(z, y, reduction="none"),
+            [function(row, label, reduction="none") for row, label in zip(z, y, strict=True)],
+        )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_many_huge_losses(reduction: str) -> None:
+    """Averages of blocks added up plainly lose a digit in a thousand."""
+    z = np.zeros((100_000, 2))
+    z[:, 0] = 1e303
+    got = sr.cross_entropy(z, np.ones(len(z), int), reduction=reduction)
+    assert got == (1e303 if reduction == "mean" else 1e308)
+
+
+def test_memory_of_logsumexp_of_log_probabilities() -> None:
+    """Exponentials with 112 bits take seven numbers each: a piece of a row at a time."""
+    for shape in ((100, 1000), (1, 150_000)):
+        z = sr.log_softmax(generator("log-probabilities").normal(size=shape))
+        sr.logsumexp(z[:, :10])  # tables are made once
+        tracemalloc.start()
+        sr.logsumexp(z)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak <= 2 * 2**20
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [27.074231805769692, 3.5013554454413054],
+        [29.841222544555464, 24.285109697688185],
+        [-4.849766433393876] * 164,
+    ],
+)
+def test_the_worst_rows_known(row: list[float]) -> None:
+    """3.23 ULP with AVX-512: two exponentials off by 0.7 each, in opposite directions, just above
+    powers of two, and two more roundings.  No sum or quotient can undo that."""
+    exact = oracle(row)
+    assert_ulps(sr.softmax(row), exact.probabilities(), 3.5, row)
+    assert_ulps(sr.softmax_complement(row), exact.complements(), 3.5, row)
+    assert_ulps(sr.log_softmax(row), exact.log_probabilities(), 3.5, row)
+    assert_ulps([sr.logsumexp(row)], [exact.logsumexp()], 3.5, row)
+
+
+def test_rows_in_chunks_in_some_layouts_only() -> None:
+    """A chunk of small exponentials is no reason to shift a row that needs no shift."""
+    z = np.full(37_501, -560.0) - np.arange(37_501) * 1e-4
+    z[0] = 1.0
+    for function in (sr.softmax, sr.log_softmax, sr.softmax_complement):
+        beside = np.stack([z, z], 1)
+        np.testing.assert_array_equal(function(beside, axis=0)[:, 0], function(z))
+
+
+@pytest.mark.parametrize(
+    ("classes", "logit"),
+    [
+        (284, float.fromhex("-0x1.5988cb3e36545p+2")),
+        (312, float.fromhex("-0x1.5f8d5d3e1dca5p+2")),
+        (199, -5.543304824724492),
+    ],
+)
+def test_logsumexp_just_below_a_quarter(classes: int, logit: float) -> None:
+    """Where the unit in the last place halves, log S alone is off by 4 ULP."""
+    row = [logit] * classes
+    assert_ulps([sr.logsumexp(row)], [oracle(row).logsumexp()], 3.0, (classes, logit))
 
 
 def test_float32_logsumexp_that_cancels() -> None:

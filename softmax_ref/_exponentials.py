@@ -1,0 +1,248 @@
+"""The exponentials of a block of rows, and their sums, with all of them or without one.
+
+`softmax_ref._kernel` has the errors.  Every branch here is there for the range or for the speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, reduce
+from operator import add, sub
+from typing import Any
+
+import numpy as np
+
+from ._arguments import Array
+from ._layout import PIECE, Layout, Need, Place
+from ._pairs import Number, along, exp_minus, pair_sum, rest_by_shift, split_sum, total, two_product
+
+FEW = 50  # numbers of a single row up to which Python's floats are faster than NumPy's reductions
+#: splits the exponentials of rows with K²·2⁻¹⁸ ≤ S ≤ 2²⁸, which most are: with no pass over the
+#: numbers to find a bound of their own, S is right to 2⁻⁵⁹
+SPLIT = 2.0**28
+TINY = 1e-240  # e below, where S < 1: the row is shifted, or e might have lost digits
+FAINT = 1e-150  # S below: likewise, for plain sums
+HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
+Pair = tuple[Number, Number]
+
+
+class Exponentials(Layout):
+    """Some rows, their exponentials e, and for each row S = ``high`` + ``low``."""
+
+    high: Number
+    low: Number
+    least: float  # S of all rows
+    most: float
+    big: Number = SPLIT  # what split the exponentials
+    limit: Number  # from here on S - e has all its digits
+    shifted: Any = False  # the rows of which e is exp(z - m)
+    lost: Array | None = None  # what rounding took from e, in float64 blocks with a shifted row
+
+    def __init__(self, cube: Array, place: Place) -> None:
+        super().__init__(cube, place)
+        self.single = cube.dtype.kind == "f" and cube.dtype.itemsize < 8
+        self.few = self.count == 1 and self.classes <= FEW
+        self.plain = self.single and not self.few  # float64 has bits to spare for a plain sum
+
+    def exponentiate(self, need: Need = "exponentials") -> None:
+        """e = exp(z) and S: needs neither m nor z - m, which saves two thirds of the time.
+
+        A row takes a slower path, here and below, on its own account and never on its neighbours':
+        its result does not depend on them.
+        """
+        short = self.axis == 0 and self.count > 1
+        if short and need in ("exponentials", "logits", "sums"):
+            self.plain = False  # among many short rows are some that would have to be summed again
+        np.exp(self.z, out=self.e)
+        self._sum(SPLIT)
+        self.least, self.most = extreme(np.minimum, self.high), extreme(np.maximum, self.high)
+        usual = self.classes**2 * 2.0**-18
+        if not (self.plain or (self.least >= usual and self.most <= SPLIT)):
+            usual_rows = (self.high >= usual) & (self.high <= SPLIT)
+            self._sum(choose(usual_rows, SPLIT, 2.0 * self._total(self.e)))
+
+    def settle(self) -> None:
+        """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""
+        if self.plain:  # an e that underflows vanishes beside such an S
+            if not (self.least >= FAINT and self.most <= HUGE):
+                self.shift((self.high >= FAINT) & (self.high <= HUGE))
+        elif not self.most <= HUGE or not (
+            self.least >= 1.0 or extreme(np.minimum, self.e) >= TINY
+        ):
+            self.shift(self._precise())
+
+    def _sum(self, big: Number) -> None:
+        """S = high + low."""
+        if self.plain:
+            self.high, self.low = self._total(self.e), 0.0
+        elif self.few:  # the same as below, in the same order
+            values = self.e.tolist()
+            parts = [(e + big) - big for e in values]
+            self.high, self.low = reduce(add, parts), reduce(add, map(sub, values, parts))
+        else:
+            self.high, self.low = split_sum(self.e, big, self.axis, self.work)
+        self.big, self.limit = big, big * (self.classes**2 * 2.0**-49)
+
+    def _total(self, values: Array) -> Number:
+        """A plain sum, of a single row in the order in which `total` adds many."""
+        return reduce(add, values.tolist()) if self.few else total(values, self.axis)
+
+    def has_small(self) -> Any:
+        """Rows in which an e might have lost digits: below TINY, and no mask."""
+        return along(np.logical_or, (self.e < TINY) & (self.z > -np.inf), self.axis)
+
+    def _precise(self) -> Any:
+        """Rows that need no shift: S ≥ 1, or no small e.
+
+        An e that underflows beside S ≥ 1 has a p = e/S that underflows as well.
+        """
+        fine = (self.high >= 1.0) | ((self.high > 0.0) & np.logical_not(self.has_small()))
+        return fine & (self.high <= HUGE)
+
+    def shift(self, fine: Any) -> None:
+        """Shift all other rows by their maximum: top is exactly 1 then, or NaN without a sum."""
+        if np.all(fine):
+            return
+        self.shifted = True if self.count == 1 else np.logical_not(fine)
+        if not self.single:
+            self.lost = np.empty(self.e.shape) if self.spare is None else self.spare
+            self.lost[...] = 0.0
+        for at in self._pieces(self.shifted):
+            self.e[at], lost = exp_minus(self._part(self.z, at), self._of(self.maximum, at))
+            if self.lost is not None:
+                self.lost[at] = lost
+        self._sum(choose(self.shifted, 2.0 * self._total(self.e), self.big))
+        if self.lost is not None:
+            self.low += self._total(self.lost)
+
+    def _pieces(self, rows: Any) -> Iterator[Any]:
+        """The index of some rows, or of pieces of a single one, to bound the memory."""
+        if self.count == 1:
+            for k in range(0, self.classes, PIECE):
+                yield slice(k, k + PIECE)
+            return
+        chosen = np.flatnonzero(rows)
+        step = max(1, PIECE // self.classes)
+        for i in range(0, chosen.size, step):
+            piece = chosen[i : i + step]
+            yield (slice(None), piece) if self.axis == 0 else (piece, slice(None))
+
+    def _part(self, values: Array, at: Any) -> Array:
+        """A copy of some rows of the block, or of a piece of its only one."""
+        if self.count == 1:
+            return values[at].copy()
+        return values.take(at[1 - self.axis], 1 - self.axis)
+
+    def _of(self, numbers: Number, at: Any) -> Number:
+        """What belongs to these rows, of numbers one a row or of one for all."""
+        return numbers if self.count == 1 or isinstance(numbers, bool) else numbers[at]
+
+    @cached_property
+    def maximum(self) -> Number:
+        if self.classes < self.cube.shape[1]:
+            i, _, j = self.place
+            return float(np.max(self.cube[i, :, j]))
+        return along(np.maximum, self.z, self.axis)
+
+    @cached_property
+    def top(self) -> Number:
+        """The largest e of each row."""
+        m = self.maximum
+        return self.own(np.exp(m if self.shifted is False else choose(self.shifted, m - m, m)))
+
+    def rest(self, e: Number) -> Pair:
+        """S - e as a pair, for one e a row; without cancellation where e is nearly all of S."""
+        rest, low, short = self._difference(e)
+        if short is not False:  # only a pivot leaves so little
+            rest, low = (choose(short, *p) for p in zip(self.pivot_rest, (rest, low), strict=True))
+        return rest, low
+
+    @cached_property
+    def pivot_rest(self) -> Pair:
+        """The same for the pivot, e = top."""
+        rest, low, short = self._difference(self.top)
+        if short is False:
+            return rest, low
+        if self.classes < self.cube.shape[1] or self.classes > PIECE:  # piece by piece
+            return rest_by_shift(self._others, self.maximum, self.top, 0)
+        if self.count == 1:
+            return self._sum_of_others(slice(None))
+        for at in self._pieces(short):
+            rest[at], its_low = self._sum_of_others(at)
+            if not self.plain:
+                low[at] = its_low
+        return rest, low
+
+    def _difference(self, e: Number) -> tuple[Number, Number, Any]:
+        """S - e as a pair, and the rows in which it has lost digits to cancellation, or False."""
+        rest = self.high - e
+        low: Number = 0.0
+        if self.plain:
+            short = rest - self.high * 2.0**-6  # `total` is right to 2⁻⁵⁰
+        else:
+            low = self.high - rest
+            low -= e  # what rounding took from the difference, exactly, as S ≥ e
+            low += self.low
+            rest, low = normal(rest, low)
+            short = rest - self.limit
+        return rest, low, short < 0.0 if extreme(np.fmin, short) < 0.0 else False
+
+    def _sum_of_others(self, at: Any) -> Pair:
+        """The sum without the pivot of rows that have one e > S/2."""
+        others = self._part(self.e, at)
+        pivot = others.argmax(self.axis)
+        if self.count == 1:
+            others[pivot] = 0.0
+        else:
+            rows = np.arange(pivot.size)
+            others[(pivot, rows) if self.axis == 0 else (rows, pivot)] = 0.0
+        if self.plain:
+            return total(others, self.axis), 0.0
+        high, low = pair_sum(others, self.axis)
+        if self.lost is not None:
+            low += total(self._part(self.lost, at), self.axis)
+        m, top = self._of(self.maximum, at), self._of(self.top, at)
+        # top·(Σ e·exp(-m)): divided by top, exp(-m) alone is left to err, as in exp(z - m)
+        inverse = self.own(np.exp(choose(self._of(self.shifted, at), 0.0, -m)))
+        ratio, its_low = two_product(high, inverse)
+        product, tail = two_product(ratio, top)
+        far = (ratio < 2.0**-40) & (ratio > TINY)
+        tail += (its_low + low * inverse) * top
+        high, low = choose(far, product, high), choose(far, tail, low)
+        faint = high < FAINT
+        if np.any(faint):  # perhaps digits were lost to underflow
+            others = self._part(self.z, at)
+            others[others == m] = -np.inf
+            by_shift = rest_by_shift([others].__iter__, m, top, self.axis)
+            high, low = (choose(faint, *pair) for pair in zip(by_shift, (high, low), strict=True))
+        return normal(high, low)
+
+    def _others(self) -> Iterator[Array]:
+        """The logits of a single row without the pivot, in pieces."""
+        for _, z in self.whole_rows():
+            z[z == self.maximum] = -np.inf
+            yield z
+
+    def exponentials(self, z: Array) -> Array:
+        """exp(z - c) of other logits of a single row, with the shift of this block."""
+        return exp_minus(z, self.maximum)[0] if self.shifted else np.exp(z)
+
+
+def normal(high: Number, low: Number) -> Pair:
+    """The same sum with high as its rounding; overwrites both."""
+    rounded = high + low
+    high -= rounded
+    low += high
+    return rounded, low
+
+
+def extreme(ufunc: np.ufunc, values: Any) -> float:
+    """The largest or the least of all numbers."""
+    return values if isinstance(values, float) else ufunc.reduce(values, axis=None)
+
+
+def choose(condition: Any, a: Number, b: Number) -> Number:
+    """a or b for each row, or for a single one."""
+    if isinstance(condition, bool):
+        return a if condition else b
+    return np.where(condition, a, b)

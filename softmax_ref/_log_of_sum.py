@@ -1,0 +1,111 @@
+"""logsumexp: log S for most rows; m + log_sum, or many digits, for the others, a few at a time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ._arguments import Array
+from ._cancellation import logsumexp_near_zero
+from ._exponentials import FAINT, HUGE, TINY
+from ._kernel import Block
+from ._pairs import Number
+from ._rows import Rows
+
+NO_ROWS = np.empty(0, np.intp)
+AT_ONCE = 6_000  # logits of rows to be done again
+
+
+def log_of_sum(block: Block) -> tuple[Number, Array]:
+    """logsumexp of each row of a block, and the rows that have to be done again."""
+    value, again = _unshifted(block)
+    if again.size <= block.count // 2:  # more are done at once
+        return value, again
+    if block.classes == block.cube.shape[1]:  # else it was settled with the other chunks
+        block.settle()
+    careful, cancelled = _from_maximum(block)
+    values, fine = np.ravel(careful), np.ones(block.count, bool)
+    fine[again] = False
+    values[fine] = np.ravel(value)[fine]
+    return values, cancelled[~fine[cancelled]]
+
+
+def _unshifted(block: Block) -> tuple[Number, Array]:
+    """log S of each row, and the rows in which that is not accurate enough.
+
+    The relative error of S is an absolute error here, 1.4·2⁻⁵³ for float64: harmless from 1 on.
+    For float32 2⁻⁴⁴ of the result will do.
+    """
+    fine = (block.high >= (FAINT if block.single else TINY)) & (block.high <= HUGE)
+    fine = fine & np.logical_not(block.shifted)
+    if block.count == 1 and not fine:
+        return math.nan, np.zeros(1, np.intp)
+    if block.single:
+        value = np.log(block.high + block.low)
+    else:
+        rounded = block.high + block.low
+        value = np.log(rounded) + (block.high - rounded + block.low) / rounded
+    fine = fine & (abs(value) >= (2.0**-5 if block.single else 1.0))
+    return value, NO_ROWS if np.all(fine) else np.flatnonzero(np.logical_not(fine))
+
+
+def _from_maximum(block: Block) -> tuple[Number, Array]:
+    """m + log Σ exp(z - m) of each row, and the rows in which the two cancel.
+
+    The error of the logarithm, L, grows by L / |m + L|; float32 can spare 8 bits.  Above 1/4,
+    where the unit in the last place doubles, log S of the sum without a shift does as well.
+    """
+    m, log_sum = block.maximum, block.log_sum
+    value = np.where(np.isinf(m), m, m + log_sum)
+    cancelled = (m < 0.0) & (log_sum > abs(value) * (256.0 if block.single else 1.0))
+    if not np.any(cancelled):
+        return value, NO_ROWS
+    rounded, tilt = block.denominator(1.0)
+    enough = cancelled & (abs(value) >= 0.2501) & np.logical_not(block.shifted)
+    value = np.where(enough, np.log(rounded) + tilt, value)
+    return value, np.flatnonzero(cancelled & ~enough)
+
+
+def _careful(logits: Array) -> Array:
+    """logsumexp of (n, K) rows by the maximum, or where that cancels, with more digits."""
+    rows = Rows(logits, 1)
+    values = np.empty(len(logits))
+    for block in rows.blocks("sums"):
+        here = values[block.rows[0]]
+        value, cancelled = _from_maximum(block)
+        here[...] = np.ravel(value)
+        if cancelled.size:
+            here[cancelled] = logsumexp_near_zero(
+                rows.cube[block.rows[0], :, 0], cancelled, here[cancelled]
+            )
+    return values
+
+
+class Later:
+    """Rows to be done again, together: 200 steps cost as much for one as for many."""
+
+    def __init__(self, out: Array) -> None:
+        self.out = out
+        self.places: list[Array] = []
+        self.logits: list[Array] = []
+        self.count = 0
+
+    def add(self, block: Block, rows: Array) -> None:
+        """Rows of a block, by their numbers in it."""
+        (i, j), cube = block.rows, block.cube
+        step = max(1, AT_ONCE // cube.shape[1])
+        for k in range(0, rows.size, step):
+            a, b = np.divmod(rows[k : k + step], cube[i, :1, j].shape[2])
+            a, b = a + i.start, b + j.start
+            self.places.append(a * cube.shape[2] + b)
+            self.logits.append(cube[i, :, j].reshape(1, -1) if block.count == 1 else cube[a, :, b])
+            self.count += self.logits[-1].size
+            if self.count > AT_ONCE:
+                self.fill()
+
+    def fill(self) -> None:
+        if self.places:
+            logits = self.logits[0] if len(self.logits) == 1 else np.concatenate(self.logits)
+            self.out.flat[np.concatenate(self.places)] = _careful(logits)
+            self.places, self.logits, self.count = [], [], 0

@@ -1,0 +1,44 @@
+"""The suite once more, with rows laid out in memory as few of its arrays would be.
+
+A row of more than 50 000 classes is summed chunk by chunk, and so are its losses and products; from
+51 classes on the rows of a block lie one after the other instead of class by class.  No oracle can
+afford many rows of such lengths; with limits of a few classes it can.
+"""
+
+from __future__ import annotations
+
+import pytest
+import test_accuracy
+import test_edges
+import test_options
+
+from softmax_ref import _exponentials, _layout, _long_rows, _rows
+
+
+@pytest.fixture(autouse=True, params=["chunks of three", "row-major"])
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "row-major":
+        for module in (_layout, _rows):
+            monkeypatch.setattr(module, "CLASS_MAJOR", 0)
+        monkeypatch.setattr(_exponentials, "FEW", 0)
+    else:
+        monkeypatch.setattr(_rows, "LONGEST", 4)
+        monkeypatch.setattr(_long_rows, "BLOCK", 3)
+        monkeypatch.setattr(_exponentials, "PIECE", 2)
+        monkeypatch.setattr(_layout, "PIECE", 2)
+    return str(request.param)
+
+
+def test_rows_do_come_so(layout: str) -> None:
+    blocks = list(_rows.Rows([[0.0] * 7, [1.0] * 7], 1).blocks())
+    assert len(blocks) == (1 if layout == "row-major" else 6)
+    assert blocks[0].axis == (1 if layout == "row-major" else 0)
+
+
+#: of the edges, what depends on the numbers and not on the arguments
+NUMBERS = ("nan", "infinity", "mask", "inf", "thread", "contiguous", "ignored")
+for _module in (test_accuracy, test_options, test_edges):
+    for _name, _test in vars(_module).items():
+        relevant = _module is not test_edges or any(part in _name for part in NUMBERS)
+        if _name.startswith("test_") and relevant and "many_classes" not in _name:
+            globals()[_name] = _test
