@@ -104,10 +104,14 @@ def _exponentials(z: Array, fully: bool) -> list[Array]:
     return pieces
 
 
-def _levels(terms: Array) -> Array:
-    """Numbers of at most 2 as four a row with the same sum: three levels of ExtractVector."""
+def _levels(terms: Array, count: int) -> Array:
+    """Numbers of at most 2 as few a row with the same sum: some levels of ExtractVector.
+
+    All but the last of them are exact; that is off by K³·2⁻¹⁰² after one level, and by 2⁻⁵² of it
+    after each more.
+    """
     factor, bound, sums = 2.0 ** (terms.shape[1].bit_length() + 2), 1.0, []
-    for _ in range(3):
+    for _ in range(count):
         big = bound * factor
         parts = (terms + big) - big
         sums.append(parts.sum(axis=1))
@@ -117,18 +121,18 @@ def _levels(terms: Array) -> Array:
 
 
 def _sums(rows: Array, at: Array, fully: bool) -> Array:
-    """Σ exp(z) of some rows as four numbers."""
+    """Σ exp(z) of some rows as a few numbers."""
     groups = []
     for k in range(0, rows.shape[1], GROUP):
         pieces = _exponentials(rows[at, k : k + GROUP].astype(np.float64), fully)
-        groups.append(_levels(np.concatenate(pieces, axis=1)))
-    return groups[0] if len(groups) == 1 else _levels(np.concatenate(groups, axis=1))
+        groups.append(_levels(np.concatenate(pieces, axis=1), 3 if fully else 1))
+    return groups[0] if len(groups) == 1 else _levels(np.concatenate(groups, axis=1), 3)
 
 
 def _added(start: float, numbers: Array) -> tuple[Array, Array]:
-    """start + Σ numbers of each row, of four, as a pair."""
-    total, rest = np.full(len(numbers), start), numbers[:, 3]
-    for number in numbers.T[:3]:
+    """start + Σ numbers of each row, from large to small, as a pair."""
+    total, rest = np.full(len(numbers), start), numbers[:, -1]
+    for number in numbers.T[:-1]:
         total, lost = two_sum(total, number)
         rest = rest + lost
     return two_sum(total, rest)
