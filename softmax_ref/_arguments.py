@@ -30,6 +30,11 @@ def float_type(array: Array) -> np.dtype[Any]:
     return array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
 
 
+def is_short(array: Array) -> bool:
+    """Whether these are float32 or float16, which float64 computes with bits to spare."""
+    return array.dtype.kind == "f" and array.dtype.itemsize < 8
+
+
 def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes as sorted non-negative integers."""
     if type(axis) is int and -ndim <= axis < ndim:

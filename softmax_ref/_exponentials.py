@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Array
+from ._arguments import Array, is_short
 from ._layout import PIECE, Layout, Need, Place
 from ._pairs import Number, along, exp_minus, pair_sum, rest_by_shift, split_sum, total, two_product
 
@@ -40,7 +40,7 @@ class Exponentials(Layout):
 
     def __init__(self, cube: Array, place: Place) -> None:
         super().__init__(cube, place)
-        self.single = cube.dtype.kind == "f" and cube.dtype.itemsize < 8
+        self.single = is_short(cube)
         self.few = self.count == 1 and self.classes <= FEW
         self.plain = self.single and not self.few  # float64 has bits to spare for a plain sum
 

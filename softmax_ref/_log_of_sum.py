@@ -41,11 +41,10 @@ def _unshifted(block: Block) -> tuple[Number, Array]:
     fine = fine & np.logical_not(block.shifted)
     if block.count == 1 and not fine:
         return math.nan, np.zeros(1, np.intp)
-    if block.single:
-        value = np.log(block.high + block.low)
-    else:
-        rounded = block.high + block.low
-        value = np.log(rounded) + (block.high - rounded + block.low) / rounded
+    rounded = block.high + block.low
+    value = np.log(rounded)
+    if not block.single:
+        value += (block.high - rounded + block.low) / rounded
     fine = fine & (abs(value) >= (2.0**-5 if block.single else 1.0))
     return value, NO_ROWS if np.all(fine) else np.flatnonzero(np.logical_not(fine))
 

@@ -28,7 +28,7 @@ def chunks(cube: Array, i: slice, j: slice, need: Need) -> Iterator[Block]:
         small = small or (not block.high >= 1.0 and block.has_small())
     # the row is shifted where it would be as a whole, see `Exponentials.settle`
     total = sum(part[0] for part in parts)
-    safe = total >= FAINT if block.plain else total >= 1.0 or (total > 0.0 and not small)
+    safe = total >= FAINT if block.single else total >= 1.0 or (total > 0.0 and not small)
     shifted = not (safe and total <= HUGE)
     known: dict[str, Any] = {"shifted": shifted}
     if shifted:  # all chunks by the same number, then

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_array
+from ._arguments import FLOAT64, Array, Axis, float_type, is_short, normal_axes, real_array
 from ._kernel import Block
 from ._layout import CLASS_MAJOR, LONGEST, PIECE, Need
 from ._long_rows import chunks
@@ -48,13 +48,11 @@ class Rows:
             return cube.reshape(self.ordered).transpose(np.argsort(self.order))
         return cube.reshape(self.shape)[()]
 
-    def blocks(self, need: Need = "exponentials", more: int = 0) -> Iterator[Block]:
-        """All rows, a block at a time that leaves room for more arrays of its size.
+    def blocks(self, need: Need = "exponentials", temporaries: int = 0) -> Iterator[Block]:
+        """All rows, a block at a time that leaves room for some arrays of its size.
 
-        Long rows come in chunks.
-
-        A chunk has no exponentials if only "logits" are needed, and comes alone for its "sums".
-        "unshifted sums" have not been settled, but for those of long rows.
+        Long rows come in chunks.  A chunk has no exponentials if only "logits" are needed, and
+        comes alone for its "sums".  "unshifted sums" have not been settled, but for long rows.
         """
         before, classes, after = self.sizes
         numbers = before * classes * after
@@ -63,7 +61,7 @@ class Rows:
         step, width = before, after
         if numbers > 1024:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
-            count = self._rows_at_once(more)
+            count = self._rows_at_once(temporaries)
             step, width = max(1, count // after), min(count, after)
         if classes > (LONGEST if self._arrays() == 3 else LONGEST * 3 // 4):
             for i in range(before):
@@ -80,16 +78,17 @@ class Rows:
 
     def _arrays(self) -> int:
         """How many arrays of its size a block takes: e, what that lost, work, and a copy of z."""
-        single = self.cube.dtype.kind == "f" and self.cube.dtype.itemsize < 8  # loses nothing
+        if is_short(self.cube):  # loses nothing
+            return 3
         _, classes, after = self.sizes
         in_lines = after == 1 and self.cube.strides[1] == 8 and classes > CLASS_MAJOR
-        return 3 if single or (in_lines and self.cube.dtype == FLOAT64) else 4
+        return 3 if in_lines and self.cube.dtype == FLOAT64 else 4
 
-    def _rows_at_once(self, more: int) -> int:
-        """How many rows a block may have, with more arrays of its size than its own."""
+    def _rows_at_once(self, temporaries: int) -> int:
+        """How many rows a block may have."""
         if self.classes > PIECE:
             return 1
-        count = max(1, BUDGET // ((more + self._arrays()) * self.classes + 40))
+        count = max(1, BUDGET // ((self._arrays() + temporaries) * self.classes + 40))
         # a pitch that is no power of two spreads over the cache: at K = 128 the transposing copy
         # takes a fifth of the time
         return count if count <= 72 else (count - 8) // 64 * 64 + 8

@@ -211,7 +211,7 @@ def soft_cross_entropy_value_and_grad(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     out = np.empty(soft.rows.sizes, soft.rows.dtype)
-    for block in soft.rows.blocks(more=SoftTargets.MORE):
+    for block in soft.blocks():
         soft.losses.add(block, partial(soft.loss, block))
         _write_soft(soft, out, block)
     return soft.losses.result(), soft.rows.from_cube(out)
@@ -253,6 +253,6 @@ def soft_cross_entropy_grad(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     out = np.empty(soft.rows.sizes, soft.rows.dtype)
-    for block in soft.rows.blocks("probabilities", SoftTargets.MORE):
+    for block in soft.blocks("probabilities"):
         _write_soft(soft, out, block)
     return soft.rows.from_cube(out)

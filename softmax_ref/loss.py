@@ -163,7 +163,7 @@ class HardLabels:
 
     def blocks(self, need: Need = "exponentials") -> Iterator[tuple[Block, Labels]]:
         """Blocks with the labels of their rows."""
-        for block in self.rows.blocks(need, more=3 if self.smoothing else 0):
+        for block in self.rows.blocks(need, temporaries=3 if self.smoothing else 0):
             y: Any = self.labels[block.rows]
             ignored = None
             if self.ignore_index is not None:
@@ -327,8 +327,6 @@ def cross_entropy(
 class SoftTargets:
     """The checked arguments of `soft_cross_entropy`."""
 
-    MORE = 3  # arrays of the size of a block
-
     def __init__(self, z: ArrayLike, targets: ArrayLike, axis: Axis, reduction: str) -> None:
         self.rows = rows = Rows(z, axis)
         self.losses = Losses(rows, reduction)
@@ -337,6 +335,9 @@ class SoftTargets:
             raise ValueError(f"targets must have the shape of z, {rows.shape}, got {given.shape}")
         self.targets = rows.as_cube(_finite_and_not_negative(given, "targets"))
         self.losses.average_over(rows.sizes[0] * rows.sizes[2])
+
+    def blocks(self, need: Need = "exponentials") -> Iterator[Block]:
+        return self.rows.blocks(need, temporaries=3)
 
     def total(self, block: Block) -> Number:
         """T = Σ t of each row."""
@@ -387,6 +388,6 @@ def soft_cross_entropy(
     4.248354255291589e-18
     """
     soft = SoftTargets(z, targets, axis, reduction)
-    for block in soft.rows.blocks("sums", SoftTargets.MORE):
+    for block in soft.blocks("sums"):
         soft.losses.add(block, partial(soft.loss, block))
     return soft.losses.result()
