@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property, reduce
+from functools import reduce
 from operator import add, sub
 from typing import Any
 
 import numpy as np
 
-from ._arguments import Array, is_short
-from ._layout import PIECE, Layout, Need, Place
+from ._arguments import Array
+from ._layout import PIECE, Layout, Need, Place, lazy
 from ._pairs import Number, along, exp_minus, pair_sum, rest_by_shift, split_sum, total, two_product
 
 FEW = 50  # numbers of a single row up to which Python's floats are faster than NumPy's reductions
@@ -21,7 +21,7 @@ FEW = 50  # numbers of a single row up to which Python's floats are faster than 
 #: numbers to find a bound of their own, S is right to 2⁻⁵⁹
 SPLIT = 2.0**28
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or e might have lost digits
-FAINT = 1e-150  # S below: likewise, for plain sums
+FAINT = 1e-150  # a sum below may have lost digits to underflow
 HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
 Pair = tuple[Number, Number]
 
@@ -36,46 +36,40 @@ class Exponentials(Layout):
     big: Number = SPLIT  # what split the exponentials
     limit: Number  # from here on S - e has all its digits
     shifted: Any = False  # the rows of which e is exp(z - m)
-    lost: Array | None = None  # what rounding took from e, in float64 blocks with a shifted row
+    lost: Array | None = None  # what rounding took from e, in blocks with a shifted row
 
     def __init__(self, cube: Array, place: Place) -> None:
         super().__init__(cube, place)
-        self.single = is_short(cube)
         self.few = self.count == 1 and self.classes <= FEW
-        self.plain = self.single and not self.few  # float64 has bits to spare for a plain sum
 
-    def exponentiate(self, need: Need = "exponentials") -> None:
+    def exponentiate(self, _: Need = "exponentials") -> None:
         """e = exp(z) and S: needs neither m nor z - m, which saves two thirds of the time.
 
         A row takes a slower path, here and below, on its own account and never on its neighbours':
         its result does not depend on them.
         """
-        short = self.axis == 0 and self.count > 1
-        if short and need in ("exponentials", "logits", "sums"):
-            self.plain = False  # among many short rows are some that would have to be summed again
         np.exp(self.z, out=self.e)
-        self._sum(SPLIT)
+        self._sum()
+
+    def _sum(self) -> None:
+        """S, split by the constant or by a bound of its own."""
+        self._split(SPLIT)
         self.least, self.most = extreme(np.minimum, self.high), extreme(np.maximum, self.high)
         usual = self.classes**2 * 2.0**-18
-        if not (self.plain or (self.least >= usual and self.most <= SPLIT)):
+        if not (self.least >= usual and self.most <= SPLIT):
             usual_rows = (self.high >= usual) & (self.high <= SPLIT)
-            self._sum(choose(usual_rows, SPLIT, 2.0 * self._total(self.e)))
+            self._split(choose(usual_rows, SPLIT, 2.0 * self._total(self.e)))
 
     def settle(self) -> None:
         """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""
-        if self.plain:  # an e that underflows vanishes beside such an S
-            if not (self.least >= FAINT and self.most <= HUGE):
-                self.shift((self.high >= FAINT) & (self.high <= HUGE))
-        elif not self.most <= HUGE or not (
+        if not self.most <= HUGE or not (
             self.least >= 1.0 or extreme(np.minimum, self.e) >= TINY
         ):
-            self.shift(self._precise())
+            self.shift(self.precise(self.high, self.has_small()))
 
-    def _sum(self, big: Number) -> None:
+    def _split(self, big: Number) -> None:
         """S = high + low."""
-        if self.plain:
-            self.high, self.low = self._total(self.e), 0.0
-        elif self.few:  # the same as below, in the same order
+        if self.few:  # the same as below, in the same order
             values = self.e.tolist()
             parts = [(e + big) - big for e in values]
             self.high, self.low = reduce(add, parts), reduce(add, map(sub, values, parts))
@@ -91,29 +85,29 @@ class Exponentials(Layout):
         """Rows in which an e might have lost digits: below TINY, and no mask."""
         return along(np.logical_or, (self.e < TINY) & (self.z > -np.inf), self.axis)
 
-    def _precise(self) -> Any:
+    def precise(self, sums: Number, small: Any) -> Any:
         """Rows that need no shift: S ≥ 1, or no small e.
 
         An e that underflows beside S ≥ 1 has a p = e/S that underflows as well.
         """
-        fine = (self.high >= 1.0) | ((self.high > 0.0) & np.logical_not(self.has_small()))
-        return fine & (self.high <= HUGE)
+        return ((sums >= 1.0) | ((sums > 0.0) & np.logical_not(small))) & (sums <= HUGE)
 
     def shift(self, fine: Any) -> None:
         """Shift all other rows by their maximum: top is exactly 1 then, or NaN without a sum."""
         if np.all(fine):
             return
         self.shifted = True if self.count == 1 else np.logical_not(fine)
-        if not self.single:
-            self.lost = np.empty(self.e.shape) if self.spare is None else self.spare
-            self.lost[...] = 0.0
+        self._exponentiate_shifted()
+
+    def _exponentiate_shifted(self) -> None:
+        self.lost = np.empty(self.e.shape) if self.spare is None else self.spare
+        self.lost[...] = 0.0
         for at in self._pieces(self.shifted):
-            self.e[at], lost = exp_minus(self._part(self.z, at), self._of(self.maximum, at))
-            if self.lost is not None:
-                self.lost[at] = lost
-        self._sum(choose(self.shifted, 2.0 * self._total(self.e), self.big))
-        if self.lost is not None:
-            self.low += self._total(self.lost)
+            self.e[at], self.lost[at] = exp_minus(
+                self._part(self.z, at), self._of(self.maximum, at)
+            )
+        self._split(choose(self.shifted, 2.0 * self._total(self.e), self.big))
+        self.low += self._total(self.lost)
 
     def _pieces(self, rows: Any) -> Iterator[Any]:
         """The index of some rows, or of pieces of a single one, to bound the memory."""
@@ -137,14 +131,21 @@ class Exponentials(Layout):
         """What belongs to these rows, of numbers one a row or of one for all."""
         return numbers if self.count == 1 or isinstance(numbers, bool) else numbers[at]
 
-    @cached_property
+    @lazy
     def maximum(self) -> Number:
         if self.classes < self.cube.shape[1]:
             i, _, j = self.place
             return float(np.max(self.cube[i, :, j]))
         return along(np.maximum, self.z, self.axis)
 
-    @cached_property
+    def maxima(self, rows: Any) -> Number:
+        """The maximum of some rows; infinity for the others."""
+        m = np.full(self.high.shape, np.inf)
+        for at in self._pieces(rows):
+            m[at] = along(np.maximum, self._part(self.z, at), self.axis)
+        return m
+
+    @lazy
     def top(self) -> Number:
         """The largest e of each row."""
         m = self.maximum
@@ -157,10 +158,13 @@ class Exponentials(Layout):
             rest, low = (choose(short, *p) for p in zip(self.pivot_rest, (rest, low), strict=True))
         return rest, low
 
-    @cached_property
+    @lazy
     def pivot_rest(self) -> Pair:
         """The same for the pivot, e = top."""
-        rest, low, short = self._difference(self.top)
+        return self._resummed(*self._difference(self.top))
+
+    def _resummed(self, rest: Number, low: Number, short: Any) -> Pair:
+        """S - e of pivots, in short rows from the others."""
         if short is False:
             return rest, low
         if self.classes < self.cube.shape[1] or self.classes > PIECE:  # piece by piece
@@ -168,27 +172,20 @@ class Exponentials(Layout):
         if self.count == 1:
             return self._sum_of_others(slice(None))
         for at in self._pieces(short):
-            rest[at], its_low = self._sum_of_others(at)
-            if not self.plain:
-                low[at] = its_low
+            rest[at], low[at] = self._sum_of_others(at)
         return rest, low
 
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
         """S - e as a pair, and the rows in which it has lost digits to cancellation, or False."""
         rest = self.high - e
-        low: Number = 0.0
-        if self.plain:
-            short = rest - self.high * 2.0**-6  # `total` is right to 2⁻⁵⁰
-        else:
-            low = self.high - rest
-            low -= e  # what rounding took from the difference, exactly, as S ≥ e
-            low += self.low
-            rest, low = normal(rest, low)
-            short = rest - self.limit
-        return rest, low, short < 0.0 if extreme(np.fmin, short) < 0.0 else False
+        low = self.high - rest
+        low -= e  # what rounding took from the difference, exactly, as S ≥ e
+        low += self.low
+        rest, low = normal(rest, low)
+        return rest, low, below(rest, self.limit)
 
-    def _sum_of_others(self, at: Any) -> Pair:
-        """The sum without the pivot of rows that have one e > S/2."""
+    def _without_pivot(self, at: Any) -> Array:
+        """The exponentials of rows that have one e > S/2, with 0 in its place."""
         others = self._part(self.e, at)
         pivot = others.argmax(self.axis)
         if self.count == 1:
@@ -196,9 +193,11 @@ class Exponentials(Layout):
         else:
             rows = np.arange(pivot.size)
             others[(pivot, rows) if self.axis == 0 else (rows, pivot)] = 0.0
-        if self.plain:
-            return total(others, self.axis), 0.0
-        high, low = pair_sum(others, self.axis)
+        return others
+
+    def _sum_of_others(self, at: Any) -> Pair:
+        """The sum without the pivot of rows that have one e > S/2."""
+        high, low = pair_sum(self._without_pivot(at), self.axis)
         if self.lost is not None:
             low += total(self._part(self.lost, at), self.axis)
         m, top = self._of(self.maximum, at), self._of(self.top, at)
@@ -239,6 +238,12 @@ def normal(high: Number, low: Number) -> Pair:
 def extreme(ufunc: np.ufunc, values: Any) -> float:
     """The largest or the least of all numbers."""
     return values if isinstance(values, float) else ufunc.reduce(values, axis=None)
+
+
+def below(numbers: Number, limit: Number) -> Any:
+    """The rows whose number is below a limit, or False if none is."""
+    distance = numbers - limit
+    return distance < 0.0 if extreme(np.fmin, distance) < 0.0 else False
 
 
 def choose(condition: Any, a: Number, b: Number) -> Number:

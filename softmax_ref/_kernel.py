@@ -37,33 +37,50 @@ References
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import Exponentials, Pair
-from ._layout import Operation, done
+from ._exponentials import TINY, Exponentials, Pair
+from ._layout import Operation, lazy
 from ._pairs import Number, head, quotient
 
 
 class Block(Exponentials):
     """Some rows, and what is made of their exponentials and sums."""
 
+    SURE = 1.0  # where |log S| is as large, its error is small enough
+    SPARE = 1.0  # how many times the error of a logsumexp may grow by cancellation
+    LEAST = TINY  # S from here on has all its digits
     _denominator: tuple[float, Number, Number] = (0.0, 0.0, 0.0)  # the last one
 
-    @cached_property
+    @lazy
     def log_sum(self) -> Number:
         """log(S/top) = log1p(r), r = (S - top)/top = q + tail; the slope there is 1/(1 + q)."""
         rest, low = self.pivot_rest
-        if self.single:
-            value = np.log1p(rest / self.top)
-        else:
-            q, tail = quotient(rest, low, self.top)
-            value = np.log1p(q)
-            q += 1.0
-            tail /= q
-            value += tail
+        q, tail = quotient(rest, low, self.top)
+        value = np.log1p(q)
+        q += 1.0
+        tail /= q
+        value += tail
+        return self.own(value)
+
+    def logarithms(self) -> Operation:
+        """log p of all entries as an operation still to be done: neither term is positive."""
+        return np.subtract, np.subtract(self.z, self.maximum, out=self.work), self.log_sum
+
+    def minus_log(self, z: Number, scale: float) -> Number:
+        """-log p·scale of one logit a row: both terms ≥ 0."""
+        if scale == 1.0:
+            return self.log_sum + (self.maximum - z)
+        # a loss so large that the scale must come before the difference
+        return self.log_sum * scale + (self.maximum * scale - z * scale)
+
+    @lazy
+    def log(self) -> Number:
+        """log S."""
+        rounded = self.high + self.low
+        value = np.log(rounded)
+        value += (self.high - rounded + self.low) / rounded
         return self.own(value)
 
     def denominator(self, count: float) -> Pair:
@@ -82,8 +99,6 @@ class Block(Exponentials):
     def complement(self, rest: Pair, count: float = 1.0) -> Number:
         """(1 - p)/count = (S - e)/(S·count) for one e a row."""
         high, low = rest
-        if self.single:
-            return high / ((self.high + self.low) * count)
         product, tilt = self.denominator(count)
         q = high / product
         tail = low / product
@@ -105,8 +120,6 @@ class Block(Exponentials):
 
         What a division by the rounded S·count would lose, up to 1 ULP, is taken off afterwards.
         """
-        if self.single:  # these roundings are harmless
-            return np.multiply, self.e, 1.0 / ((self.high + self.low) * count)
         product, tilt = self.denominator(count)
         p = np.divide(self.e, product, out=self.e)
         tails = np.multiply(p, tilt, out=self.work)
@@ -116,4 +129,5 @@ class Block(Exponentials):
 
     def probabilities(self) -> Array:
         """e/S; overwrites e."""
-        return done(self.quotients(), self.e)
+        ufunc, *operands = self.quotients()
+        return ufunc(*operands, out=self.e)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from ._arguments import Array
 from ._cancellation import logsumexp_near_zero
-from ._exponentials import FAINT, HUGE, TINY
+from ._exponentials import HUGE
 from ._kernel import Block
 from ._pairs import Number
 from ._rows import Rows
 
-NO_ROWS = np.empty(0, np.intp)
+NO_ROWS, FIRST_ROW = np.empty(0, np.intp), np.zeros(1, np.intp)
 AT_ONCE = 6_000  # logits of rows to be done again
 
 
@@ -37,16 +38,22 @@ def _unshifted(block: Block) -> tuple[Number, Array]:
     The relative error of S is an absolute error here, 1.4·2⁻⁵³ for float64: harmless from 1 on.
     For float32 2⁻⁴⁴ of the result will do.
     """
-    fine = (block.high >= (FAINT if block.single else TINY)) & (block.high <= HUGE)
-    fine = fine & np.logical_not(block.shifted)
-    if block.count == 1 and not fine:
-        return math.nan, np.zeros(1, np.intp)
-    rounded = block.high + block.low
-    value = np.log(rounded)
-    if not block.single:
-        value += (block.high - rounded + block.low) / rounded
-    fine = fine & (abs(value) >= (2.0**-5 if block.single else 1.0))
-    return value, NO_ROWS if np.all(fine) else np.flatnonzero(np.logical_not(fine))
+    fine = (block.high >= block.LEAST) & (block.high <= HUGE)
+    if block.count == 1:
+        if not fine or block.shifted:
+            return math.nan, FIRST_ROW
+        sure = abs(block.log) >= block.SURE or _no_worse(block.log, block.maximum)
+        return block.log, NO_ROWS if sure else FIRST_ROW
+    sure = fine & (abs(block.log) >= block.SURE)
+    if sure.all():
+        return block.log, NO_ROWS
+    sure |= fine & _no_worse(block.log, block.maxima(~sure))
+    return block.log, np.flatnonzero(~sure)
+
+
+def _no_worse(value: Number, m: Number) -> Any:
+    """Whether m and log_sum, too, lose digits, so that log S will do."""
+    return (m < 0.0) & (value - m > abs(value)) & (abs(value) >= 0.2501)
 
 
 def _from_maximum(block: Block) -> tuple[Number, Array]:
@@ -57,13 +64,12 @@ def _from_maximum(block: Block) -> tuple[Number, Array]:
     """
     m, log_sum = block.maximum, block.log_sum
     value = np.where(np.isinf(m), m, m + log_sum)
-    cancelled = (m < 0.0) & (log_sum > abs(value) * (256.0 if block.single else 1.0))
+    cancelled = (m < 0.0) & (log_sum > abs(value) * block.SPARE)
     if not np.any(cancelled):
         return value, NO_ROWS
-    rounded, tilt = block.denominator(1.0)
-    enough = cancelled & (abs(value) >= 0.2501) & np.logical_not(block.shifted)
-    value = np.where(enough, np.log(rounded) + tilt, value)
-    return value, np.flatnonzero(cancelled & ~enough)
+    will_do = _no_worse(block.log, m) & np.logical_not(block.shifted)
+    value = np.where(will_do, block.log, value)
+    return value, np.flatnonzero(cancelled & ~will_do)
 
 
 def _careful(logits: Array) -> Array:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import FAINT, HUGE
 from ._kernel import Block
 from ._layout import BLOCK, Need, Place
 
@@ -17,31 +16,35 @@ from ._layout import BLOCK, Need, Place
 SHARED = ("high", "low", "limit", "shifted", "maximum", "top", "pivot_rest", "log_sum")
 
 
-def chunks(cube: Array, i: slice, j: slice, need: Need) -> Iterator[Block]:
+def chunks(
+    kind: type[Block], cube: Array, i: slice, j: slice, need: Need
+) -> Iterator[Block]:
     """One row as blocks of some of its classes, each with the sums of the whole row."""
     places: list[Place] = [(i, slice(k, k + BLOCK), j) for k in range(0, cube.shape[1], BLOCK)]
     parts, small = [], False
     for place in places:
-        block = Block(cube, place)
+        block = kind(cube, place)
         block.exponentiate()
         parts.append((block.high, block.low, block.limit))
         small = small or (not block.high >= 1.0 and block.has_small())
     # the row is shifted where it would be as a whole, see `Exponentials.settle`
     total = sum(part[0] for part in parts)
-    safe = total >= FAINT if block.single else total >= 1.0 or (total > 0.0 and not small)
-    shifted = not (safe and total <= HUGE)
+    shifted = not block.precise(total, small)
     known: dict[str, Any] = {"shifted": shifted}
     if shifted:  # all chunks by the same number, then
         known["maximum"] = block.maximum
         parts = []
         for place in places:
-            block = _shifted(cube, place, block.maximum)
+            m, block = block.maximum, kind(cube, place)
+            _shift(block, m)
             parts.append((block.high, block.low, block.limit))
     terms = [x for high, low, _ in parts for x in (high, low)]
     high = math.fsum(terms)
     known |= {"high": high, "low": math.fsum([*terms, -high]), "limit": sum(p[2] for p in parts)}
     for place in places[:1] if need in ("sums", "unshifted sums") else places:
-        block = _shifted(cube, place, known["maximum"]) if shifted else Block(cube, place)
+        block = kind(cube, place)
+        if shifted:
+            _shift(block, known["maximum"])
         block.__dict__.update(known)
         if not shifted and need in ("probabilities", "exponentials"):
             np.exp(block.z, out=block.e)
@@ -49,9 +52,7 @@ def chunks(cube: Array, i: slice, j: slice, need: Need) -> Iterator[Block]:
         known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
 
 
-def _shifted(cube: Array, place: Place, m: float) -> Block:
-    """A chunk with the exponentials of z - m and their sums."""
-    block = Block(cube, place)
+def _shift(block: Block, m: float) -> None:
+    """Give a chunk the exponentials of z - m and their sums."""
     block.maximum = m
     block.shift(False)
-    return block

@@ -13,6 +13,7 @@ from ._arguments import FLOAT64, Array, Axis, float_type, is_short, normal_axes,
 from ._kernel import Block
 from ._layout import CLASS_MAJOR, LONGEST, PIECE, Need
 from ._long_rows import chunks
+from ._short import ShortBlock
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
@@ -58,6 +59,7 @@ class Rows:
         numbers = before * classes * after
         if not numbers:
             return
+        kind = ShortBlock if is_short(self.cube) else Block
         step, width = before, after
         if numbers > 1024:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
@@ -66,11 +68,11 @@ class Rows:
         if classes > (LONGEST if self._arrays() == 3 else LONGEST * 3 // 4):
             for i in range(before):
                 for j in range(after):
-                    yield from chunks(self.cube, slice(i, i + 1), slice(j, j + 1), need)
+                    yield from chunks(kind, self.cube, slice(i, i + 1), slice(j, j + 1), need)
             return
         for i in range(0, before, step):
             for j in range(0, after, width):
-                block = Block(self.cube, (slice(i, i + step), slice(None), slice(j, j + width)))
+                block = kind(self.cube, (slice(i, i + step), slice(None), slice(j, j + width)))
                 block.exponentiate(need)
                 if need != "unshifted sums":
                     block.settle()

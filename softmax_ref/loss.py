@@ -176,11 +176,8 @@ class HardLabels:
             yield block, Labels(at, block.entry(self.rows.cube, y), weight, ignored)
 
     def loss(self, block: Block, labels: Labels, scale: float) -> Number:
-        """-log p·scale at the label of each row: both terms ≥ 0, no cancellation."""
-        if scale == 1.0:
-            loss = block.log_sum + (block.maximum - labels.z)
-        else:  # where the loss is so large that its scale must come before its difference
-            loss = block.log_sum * scale + (block.maximum * scale - labels.z * scale)
+        """-log p·scale at the label of each row, smoothed and weighted."""
+        loss = block.minus_log(labels.z, scale)
         if labels.weight is not None:
             loss = product(labels.weight, loss)
         if self.smoothing:

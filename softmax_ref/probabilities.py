@@ -101,8 +101,7 @@ def log_softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
     for block in rows.blocks("logits"):
-        distances = np.subtract(block.z, block.maximum, out=block.work)
-        block.write(out, (np.subtract, distances, block.log_sum))
+        block.write(out, block.logarithms())
     return rows.from_cube(out)
 
 
