@@ -1,14 +1,13 @@
-r"""logsumexp of rows whose maximum and log sum cancel: log1p(Σ exp(z) - 1) with 112 bits.
+r"""logsumexp of rows whose maximum and log sum cancel: log1p(Σ exp(z) - 1) with 113 bits.
 
 For a row of normalised log-probabilities Σ exp(z) is 1 up to the rounding of its logits, and
 logsumexp is that rounding: about 10⁻¹⁶.  Three digits of it need exp to 2⁻⁶³, all of them 2⁻¹¹⁰.
-Here exp(z) is kept as seven float64 numbers whose exact sum is right to 2⁻¹¹² of exp(z), and the
-seven times K numbers of a row are added without error.  Three numbers, and 2⁻⁶⁶, do where the
-result is not that small.  What comes so close to 0 that even seven do not decide it, less than one
-row in a hundred, is left to `softmax_ref.exact`.
+Here exp(z) is kept as five float64 numbers whose exact sum is right to 2⁻¹¹³ of exp(z), and for z
+near 0 to as much of exp(z) - 1; the five times K numbers of a row are added without error.  What
+comes so close to 0 that even they do not decide it, one row in some hundreds, is done by integers.
 
 .. math::
-    z = j/64 + r, \quad |r| \le 2^{-7}, \qquad
+    z = r - j/256, \quad |r| \le 2^{-9}, \qquad
     e^z = T_j\,(1 + r + R), \quad R = r^2 \sum_{n\ge2} r^{n-2}/n!
 
 with :math:`T_j` as three numbers, :math:`R` as two, and exact products (Dekker's) where the
@@ -30,133 +29,172 @@ import numpy as np
 
 from . import exact
 from ._arguments import Array
-from ._pairs import two_product, two_sum
+from ._pairs import fast_two_sum, head, total, two_product, two_sum
 
 __all__ = ["logsumexp_near_zero"]
 
-GRID = 64  # table entries a unit
-LOWEST = -80  # below, exp(z) in float64 is off by at most 2⁻¹¹⁵·2⁻⁵³
-TAIL = 14  # terms of the series: 2⁻⁷·¹⁵/15! is below 2⁻¹⁴⁰
-DECIDED = 2.0**-60  # |Σ - 1| from here on is known to 2⁻⁵², two units in the last place at worst
-CLOSE = 2.0**-10  # results from here on lose at most 10 bits: exponentials to 2⁻⁶⁶ will do
-GROUP = 1600  # logits at a time, to bound the memory
+GRID = 256  # table entries a unit
+LOWEST = -44  # below, exp(z) in float64 is off by at most 2⁻¹¹⁶
+TAIL = 10  # terms of the series: 2⁻⁹·¹⁰/11! is below 2⁻¹¹⁵
+DECIDED = 2.0**-62  # |Σ - 1| from here on is known to 2⁻⁵²; with a maximum m near 0 from 2·this·|m|
+BITS = 192  # after the binary point of integers
+GROUP = 2500  # logits at a time, to bound the memory
 
 
 @cache
 def _table() -> Array:
-    """exp(-j/64) as the sum of three float64, for j = 0..5120."""
-    context = Context(prec=70)
-    ratio = context.exp(context.divide(Decimal(-1), Decimal(GRID)))
-    value, rows = Decimal(1), []
-    for _ in range(-LOWEST * GRID + 1):
-        rows.append(_pieces(value, 3))
-        value = context.multiply(value, ratio)
-    return np.array(rows).T.copy()
+    """exp(-j/256) as the sum of three float64, for j = 0..11264."""
+    ratio, value = _exp(-1.0 / GRID), 1 << BITS
+    table = np.empty((3, -LOWEST * GRID + 1))
+    for j in range(table.shape[1]):
+        table[:, j] = _pieces(value, 3)
+        value = value * ratio >> BITS
+    return table
 
 
 @cache
 def _coefficients() -> list[list[float]]:
     """1/n! as the sum of two float64, for n = 0..TAIL."""
-    context = Context(prec=70)
-    return [
-        _pieces(context.divide(Decimal(1), Decimal(math.factorial(n))), 2) for n in range(TAIL + 1)
-    ]
+    return [_pieces((1 << BITS) // math.factorial(n), 2) for n in range(TAIL + 1)]
 
 
-def _pieces(value: Decimal, count: int) -> list[float]:
-    context, pieces = Context(prec=70), []
+def _pieces(value: int, count: int) -> list[float]:
+    """A multiple of 2⁻¹⁹² as a sum of float64."""
+    pieces = []
     for _ in range(count):
-        pieces.append(float(value))
-        value = context.subtract(value, Decimal(pieces[-1]))
+        piece = float(value)
+        pieces.append(math.ldexp(piece, -BITS))
+        value -= int(piece)
     return pieces
 
 
-def _exponentials(z: Array, fully: bool) -> list[Array]:
-    """exp(z) for z ≤ 0 as a sum of seven numbers, right to 2⁻¹¹², or else of three, to 2⁻⁶⁶."""
+@cache
+def _log_2() -> int:
+    context = Context(prec=70)
+    return int(context.multiply(context.ln(Decimal(2)), Decimal(1 << BITS)))
+
+
+def _exp(z: float) -> int:
+    """exp(z) for z ≤ 0 as a multiple of 2⁻¹⁹², off by 2¹³ of them at most: 2ᵏ·exp(r / 2⁸)²⁵⁶."""
+    numerator, denominator = z.as_integer_ratio()
+    k, r = divmod((numerator << BITS) // denominator, _log_2())
+    r >>= 8
+    e = 1 << BITS
+    for n in range(16, 0, -1):
+        e = (1 << BITS) + (r * e >> BITS) // n
+    for _ in range(8):
+        e = e * e >> BITS
+    return e >> -k
+
+
+def _exponentials(z: Array) -> list[Array]:
+    """exp(z) for z ≤ 0 as a sum of five numbers, the last two below 2⁻⁵²."""
     near = np.maximum(z, LOWEST)
     j = np.rint(near * -GRID)
     r = near + j / GRID  # exact: r is a multiple of ulp(z) and smaller than z, or z itself
     t0, t1, t2 = (piece.take(j.astype(np.intp)) for piece in _table())
+    high, low = _remainder(r)
     a, b = two_product(t0, r)
-    coefficients = _coefficients()
-    first, last = (TAIL, 7) if fully else (8, 1)
-    high = np.full_like(r, coefficients[first][0])
-    for n in range(first - 1, last, -1):  # below 2⁻⁶¹ of the result: float64 will do
-        high = high * r + coefficients[n][0]
-    if fully:
-        low = np.zeros_like(r)
-        for n in range(last, 1, -1):
-            product, lost = two_product(high, r)
-            total, rounding = two_sum(coefficients[n][0], product)
-            high, low = two_sum(total, rounding + (lost + low * r + coefficients[n][1]))
-        for _ in range(2):
-            product, lost = two_product(high, r)
-            high, low = product, lost + low * r
-        c, d = two_product(t0, high)
-        pieces = [t0, a, c, t1, b, d, t2 + t1 * r + t0 * low + t1 * high]
-    else:
-        pieces = [t0, a, b + (t1 + t1 * r) + t0 * (high * r * r)]
+    c, d = two_product(t0, high)
+    t2 += t0 * low
+    t2 += t1 * (r + high)
+    t2 += d
+    t2 += b
+    pieces = [t0, a, c, t1, t2]
     far = z < LOWEST
     if far.any():
         for piece in pieces:
             piece[far] = 0.0
-        pieces[0][far] = np.exp(z[far])
+        t0[far] = np.exp(z[far])
     return pieces
 
 
-def _levels(terms: Array, count: int) -> Array:
-    """Numbers of at most 2 as few a row with the same sum: some levels of ExtractVector.
+def _remainder(r: Array) -> tuple[Array, Array]:
+    """R = exp(r) - 1 - r for |r| ≤ 2⁻⁹ as a pair, right to 2⁻¹⁰⁴ of it."""
+    r_head = head(r)
+    r_tail = r - r_head
 
-    All but the last of them are exact; that is off by K³·2⁻¹⁰² after one level, and by 2⁻⁵² of it
-    after each more.
+    def times_r(high: Array, low: Array | float) -> tuple[Array, Array]:
+        product, high_head = high * r, head(high)
+        high_tail = high - high_head
+        lost = high_head * r_head
+        lost -= product
+        lost += high_head * r_tail
+        lost += high_tail * r_head
+        lost += high_tail * r_tail
+        lost += low * r
+        return product, lost
+
+    coefficients = _coefficients()
+    high = coefficients[TAIL][0] * r
+    for n in range(TAIL - 1, 6, -1):  # these need no second number: what they lose is below 2⁻¹⁰⁵
+        high += coefficients[n][0]
+        high *= r
+    high, low = fast_two_sum(coefficients[6][0], high)
+    low += coefficients[6][1]
+    for n in range(5, 1, -1):
+        product, lost = times_r(high, low)
+        high, low = fast_two_sum(coefficients[n][0], product)
+        low += lost
+        low += coefficients[n][1]
+    return times_r(*times_r(high, low))
+
+
+def _sums(z: Array) -> tuple[Array, Array, Array]:
+    """Σ exp(z) of each row, at most 2, as three numbers, each much smaller than the one before.
+
+    Two of them are exact: sums of what ExtractVector takes of all numbers (see `_pairs.split_sum`).
+    What that leaves is summed plainly, which costs K²·2⁻¹⁴⁰ at worst.
     """
-    factor, bound, sums = 2.0 ** (terms.shape[1].bit_length() + 2), 1.0, []
-    for _ in range(count):
-        big = bound * factor
-        parts = (terms + big) - big
-        sums.append(parts.sum(axis=1))
-        terms = terms - parts
-        bound = big * 2.0**-52
-    return np.stack([*sums, terms.sum(axis=1)], axis=1)
+    pieces = _exponentials(z)
+    first, second, third = np.zeros((3, len(z), 1))
+    for piece in pieces[:3]:  # of the others, at most 2⁻⁵³, it would take nothing
+        parts = piece + 2.0
+        parts -= 2.0
+        first += total(parts, 1, GROUP)
+        piece -= parts
+    big = 2.0 ** ((4 * z.shape[1]).bit_length() - 52)
+    for piece in pieces:
+        parts = piece + big
+        parts -= big
+        second += total(parts, 1, GROUP)
+        piece -= parts
+        third += total(piece, 1, GROUP)
+    return first.ravel(), second.ravel(), third.ravel()
 
 
-def _sums(rows: Array, at: Array, fully: bool) -> Array:
-    """Σ exp(z) of some rows as a few numbers."""
-    groups = []
-    for k in range(0, rows.shape[1], GROUP):
-        pieces = _exponentials(rows[at, k : k + GROUP].astype(np.float64), fully)
-        groups.append(_levels(np.concatenate(pieces, axis=1), 3 if fully else 1))
-    return groups[0] if len(groups) == 1 else _levels(np.concatenate(groups, axis=1), 3)
-
-
-def _added(start: float, numbers: Array) -> tuple[Array, Array]:
-    """start + Σ numbers of each row, from large to small, as a pair."""
-    total, rest = np.full(len(numbers), start), numbers[:, -1]
-    for number in numbers.T[:-1]:
-        total, lost = two_sum(total, number)
-        rest = rest + lost
-    return two_sum(total, rest)
-
-
-def logsumexp_near_zero(rows: Array, some: Array, estimates: Array) -> Array:
-    """logsumexp of some of (n, K) rows, by number, in which all logits are < 0 (perhaps -inf).
-
-    The estimates, one for each of them, need no more than to tell which are below 2⁻¹⁰.
-    """
+def logsumexp_near_zero(rows: Array, some: Array) -> Array:
+    """logsumexp of some of (n, K) rows, by number, with Σ exp(z) ≤ 2 and all logits < 0."""
     result = np.empty(len(some))
-    close = np.abs(estimates) < CLOSE
     step = max(1, GROUP // rows.shape[1])
-    for fully in (False, True):
-        chosen = np.flatnonzero(close == fully)
-        for i in range(0, chosen.size, step):
-            at = chosen[i : i + step]
-            sums = _sums(rows, some[at], fully)
-            excess, _ = _added(-1.0, sums)
-            result[at] = np.log1p(excess)
-            if not fully:  # far below 1, the sum itself is more accurate than what it lacks
-                small = np.flatnonzero(excess < -0.5)
-                total, lost = _added(0.0, sums[small])
-                result[at[small]] = np.log(total) + lost / total
-            for k in at[~(np.abs(excess) >= DECIDED)]:
-                result[k] = exact.logsumexp(rows[some[k]].tolist())
+    for i in range(0, some.size, step):
+        at = some[i : i + step]
+        first, second, third, least = np.zeros((4, at.size))
+        most = np.full(at.size, -np.inf)
+        for k in range(0, rows.shape[1], GROUP):
+            z = rows[at, k : k + GROUP].astype(np.float64)
+            np.maximum(most, z.max(axis=1), out=most)
+            np.minimum(least, z.min(axis=1, where=z > -np.inf, initial=0.0), out=least)
+            sums = _sums(z)
+            first += sums[0]  # exact
+            second, lost = two_sum(second, sums[1])
+            third += lost + sums[2]
+        high, low = two_sum(first - 1.0, second)
+        excess = high + (low + third)
+        value = np.log1p(excess)
+        small = excess < -0.5  # the sum itself is more accurate than what it lacks
+        if small.any():
+            high, low = two_sum(first, second)
+            value = np.where(small, np.log(high) + (low + third) / high, value)
+        pivot = (most > -0.5 / GRID) & (least >= LOWEST)
+        decided = DECIDED * np.where(pivot, -2.0 * most, 1.0) + 2.0**-96 * rows.shape[1] ** 2
+        for j in np.flatnonzero(~(np.abs(excess) >= decided)):
+            value[j] = _by_integers(rows[at[j]].tolist())
+        result[i : i + step] = value
     return result
+
+
+def _by_integers(row: list[float]) -> float:
+    """logsumexp of a row where that is below 2⁻⁵⁹: Σ exp(z) - 1, but for half the square of it."""
+    excess = sum(_exp(z) for z in row if z > -150.0) - (1 << BITS)
+    return math.ldexp(excess, -BITS) if abs(excess) > 1 << 88 else exact.logsumexp(row)

@@ -14,7 +14,17 @@ import numpy as np
 
 from ._arguments import Array
 from ._layout import PIECE, Layout, Need, Place, lazy
-from ._pairs import Number, along, exp_minus, pair_sum, rest_by_shift, split_sum, total, two_product
+from ._pairs import (
+    Number,
+    along,
+    exp_minus,
+    fast_two_sum,
+    pair_sum,
+    rest_by_shift,
+    split_sum,
+    total,
+    two_product,
+)
 
 FEW = 50  # numbers of a single row up to which Python's floats are faster than NumPy's reductions
 #: splits the exponentials of rows with K²·2⁻¹⁸ ≤ S ≤ 2²⁸, which most are: with no pass over the
@@ -181,7 +191,7 @@ class Exponentials(Layout):
         low = self.high - rest
         low -= e  # what rounding took from the difference, exactly, as S ≥ e
         low += self.low
-        rest, low = normal(rest, low)
+        rest, low = fast_two_sum(rest, low)
         return rest, low, below(rest, self.limit)
 
     def _without_pivot(self, at: Any) -> Array:
@@ -214,7 +224,7 @@ class Exponentials(Layout):
             others[others == m] = -np.inf
             by_shift = rest_by_shift([others].__iter__, m, top, self.axis)
             high, low = (choose(faint, *pair) for pair in zip(by_shift, (high, low), strict=True))
-        return normal(high, low)
+        return fast_two_sum(high, low)
 
     def _others(self) -> Iterator[Array]:
         """The logits of a single row without the pivot, in pieces."""
@@ -225,14 +235,6 @@ class Exponentials(Layout):
     def exponentials(self, z: Array) -> Array:
         """exp(z - c) of other logits of a single row, with the shift of this block."""
         return exp_minus(z, self.maximum)[0] if self.shifted else np.exp(z)
-
-
-def normal(high: Number, low: Number) -> Pair:
-    """The same sum with high as its rounding; overwrites both."""
-    rounded = high + low
-    high -= rounded
-    low += high
-    return rounded, low
 
 
 def extreme(ufunc: np.ufunc, values: Any) -> float:

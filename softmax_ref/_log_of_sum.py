@@ -81,9 +81,7 @@ def _careful(logits: Array) -> Array:
         value, cancelled = _from_maximum(block)
         here[...] = np.ravel(value)
         if cancelled.size:
-            here[cancelled] = logsumexp_near_zero(
-                rows.cube[block.rows[0], :, 0], cancelled, here[cancelled]
-            )
+            here[cancelled] = logsumexp_near_zero(rows.cube[block.rows[0], :, 0], cancelled)
     return values
 
 

@@ -87,6 +87,14 @@ def two_sum(a: Number, b: Number) -> tuple[Number, Number]:
     return rounded, (a - (rounded - back)) + (b - back)
 
 
+def fast_two_sum(a: Number, b: Number) -> tuple[Number, Number]:
+    """The same for |a| ≥ |b|, in half the steps; overwrites b, and a if it is an array."""
+    rounded = a + b
+    a -= rounded
+    b += a
+    return rounded, b
+
+
 def head(a: Number) -> Number:
     """a to 26 bits, so that a product of two such is exact; a - head(a) has 26 bits as well."""
     scaled = a * (2.0**27 + 1)

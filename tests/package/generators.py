@@ -32,6 +32,15 @@ def _normalised(rng: np.random.Generator, classes: int) -> np.ndarray:
     return row - row.max() - math.log(math.fsum(map(math.exp, row - row.max())))
 
 
+def _confident_log_probabilities(rng: np.random.Generator, classes: int) -> np.ndarray:
+    """The same with p near 1 for one class: exp(z) - 1 ≈ z there, and its last digits count."""
+    row = -rng.uniform(5, 50, classes) - math.log(classes)
+    pivot = rng.integers(classes)
+    row[pivot] = -INFINITY
+    row[pivot] = math.log1p(-math.fsum(map(math.exp, row)))
+    return row
+
+
 def _masked(rng: np.random.Generator, classes: int) -> np.ndarray:
     row = rng.normal(size=classes) * 10
     row[rng.random(classes) < 0.5] = -INFINITY
@@ -105,13 +114,14 @@ FAMILIES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "faint": _faint,
     "thresholds": _near_threshold,
     "log-probabilities": _normalised,
+    "confident log-probabilities": _confident_log_probabilities,
     "lse near 0": lambda rng, k: rng.normal(size=k) * 1e-3 - math.log(k),
     "edges of the split": _edges_of_the_split,
     "far or very far": _far_or_very_far,
     "second near": lambda rng, k: np.concatenate([[0.0], rng.uniform(-40, -30, k - 1)])[:k],
 }
 
-LOGSUMEXP_CANCELS = ("log-probabilities", "lse near 0")
+LOGSUMEXP_CANCELS = ("log-probabilities", "confident log-probabilities", "lse near 0")
 
 
 def family(name: str, rows: int, classes: int) -> np.ndarray:
