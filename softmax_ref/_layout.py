@@ -13,7 +13,7 @@ from ._arguments import FLOAT64, Array
 from ._pairs import Number
 
 BLOCK = 36_000  # numbers of a long row at a time
-LONGEST = 50_000  # classes a block may have; longer rows come in chunks
+LONGEST = 50_000  # classes a block of three arrays may have; longer rows come in chunks
 PIECE = 8_000  # numbers at a time where temporary arrays are needed
 #: up to so many classes, reductions run across rows instead of along them; up to four times as
 #: many where the rows lie side by side

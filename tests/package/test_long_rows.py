@@ -95,3 +95,24 @@ def test_memory_for_many_rows(name: str, shape: tuple[int, int], offset: float) 
     rng = generator("memory")
     z, y = rng.normal(size=shape) + offset, rng.integers(0, shape[1], shape[0])
     assert memory_beyond_the_output(SHORT_ROWS[name], z, y) <= 2.0
+
+
+@pytest.mark.parametrize("offset", [0.0, 5000.0])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(30_000, 10), (3000, 100), (500, 1000), (3, 50_000), (3, 37_500)])
+@pytest.mark.parametrize("name", SHORT_ROWS)
+def test_memory_in_fortran_order(
+    name: str, shape: tuple[int, int], dtype: type, offset: float
+) -> None:
+    """Rows of which no two numbers are neighbours, up to the longest that are no chunks."""
+    rng = generator("memory")
+    z = np.asfortranarray((rng.normal(size=shape) + offset).astype(dtype))
+    y = rng.integers(0, shape[1], shape[0])
+    assert memory_beyond_the_output(SHORT_ROWS[name], z, y) <= 2.0
+
+
+@pytest.mark.parametrize("shape", [(100_000, 2), (30_000, 10), (1000, 1000), (1, 150_000)])
+def test_memory_of_logsumexp_of_log_probabilities(shape: tuple[int, int]) -> None:
+    """Exponentials with 113 bits take five numbers each: a piece of a row at a time."""
+    log_p = sr.log_softmax(generator("log-probabilities").normal(size=shape))
+    assert memory_beyond_the_output(sr.logsumexp, log_p) <= 2.0
