@@ -27,7 +27,7 @@ An error of u is one half to one unit in the last place (ULP), so that the bound
 for the worst of all roundings at once.  Among 2·10⁸ values none was off by more than 2.9
 (`benchmarks/tails.py`); the worst rows that a search has found are off by 3.23, where two
 exponentials err by the most that NumPy's exp does, 0.7 ULP with AVX-512, in opposite directions.
-float32 and float16 are computed in float64, right to 2⁻⁴⁴, and rounded once.
+float32 and float16 are computed in float64, right to 2⁻⁴⁴, and rounded once (`_short`).
 
 References
 ----------

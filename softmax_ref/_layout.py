@@ -145,7 +145,12 @@ class Layout:
         if at is not None:
             result[at] = values if self.count == 1 else values.reshape(-1)
         if not direct:
-            np.copyto(target, result.reshape(target.shape), casting="same_kind")
+            result = result.reshape(target.shape)
+            if self.axis == 0 and self.classes <= 6 < self.count:  # inner loops over the rows
+                for line, values in zip(target, result, strict=True):
+                    line[...] = values
+            else:
+                np.copyto(target, result, casting="same_kind")
 
 
 def _in_lines(array: Array) -> bool:
