@@ -55,7 +55,9 @@ class Exponentials(Layout):
     def exponentiate(self, need: Need = "exponentials") -> None:
         """e = exp(z) and S: needs neither m nor z - m, which saves two thirds of the time.
 
-        What they are needed for matters to short types only (`softmax_ref._short`).  A row takes a slower path, here and below, on its own account and never on its neighbours':
+        What they are needed for matters to short types only (`softmax_ref._short`).
+
+        A row takes a slower path, here and below, on its own account and never on its neighbours':
         its result does not depend on them.
         """
         np.exp(self.z, out=self.e)

@@ -125,12 +125,12 @@ class Layout:
         """The entries at an index, one a row."""
         return values.item(at) if self.count == 1 else self.per_row(values[at])
 
-    def entry(self, cube: Array, classes: Number) -> Number:
-        """The entry of a cube in each row at its class, in this chunk or another."""
+    def entry(self, cube: Array, classes: Number, at: Any) -> Number:
+        """The entry of a cube in each row at its class (its index), in this chunk or another."""
         if self.count == 1:
             return float(cube[self.place[0], classes, self.place[2]].item())
         values = self.z if cube is self.cube else self.view(cube).reshape(self.z.shape)
-        return self.pick(values, self.index(classes)).astype(np.float64, copy=False)
+        return self.pick(values, at).astype(np.float64, copy=False)
 
     def write(self, cube: Array, operation: Operation, at: Any = None, values: Any = None) -> None:
         """cube[this block] = result of the operation, with other values at an index."""

@@ -149,7 +149,8 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
         p, v = block.probabilities(), block.load(v_cube, block.place)
         if block.first:
             # J·1 = 0: what all components share must not cost digits
-            common = block.entry(v_cube, _pivot(block))
+            pivot = _pivot(block)
+            common = block.entry(v_cube, pivot, block.index(pivot))
             if block.classes < rows.classes:
                 mean = _mean_of_long_row(block, v_cube, common)
         v -= common

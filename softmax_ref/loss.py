@@ -173,7 +173,7 @@ class HardLabels:
             y = y.item() if block.count == 1 else y.astype(np.intp, copy=False)
             at = block.index(y)
             weight = None if self.weight is None else block.per_row(self.weight[y])
-            yield block, Labels(at, block.entry(self.rows.cube, y), weight, ignored)
+            yield block, Labels(at, block.entry(self.rows.cube, y, at), weight, ignored)
 
     def loss(self, block: Block, labels: Labels, scale: float) -> Number:
         """-log p·scale at the label of each row, smoothed and weighted."""
