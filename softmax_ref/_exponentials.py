@@ -15,6 +15,7 @@ import numpy as np
 from ._arguments import Array
 from ._layout import PIECE, Layout, Need, Place, lazy
 from ._pairs import (
+    PAIRWISE,
     Number,
     along,
     exp_minus,
@@ -27,9 +28,10 @@ from ._pairs import (
 )
 
 FEW = 50  # numbers of a single row up to which Python's floats are faster than NumPy's reductions
-#: splits the exponentials of rows with K²·2⁻¹⁸ ≤ S ≤ 2²⁸, which most are: with no pass over the
-#: numbers to find a bound of their own, S is right to 2⁻⁵⁹
-SPLIT = 2.0**28
+#: split the exponentials of rows with K²·2⁻¹⁸ ≤ S ≤ 2²⁸, or for more than `PAIRWISE` classes with
+#: K/4 ≤ S ≤ 2⁴⁰, which most are: with no pass over the numbers to find a bound of their own, S is
+#: right to 2⁻⁵⁹
+SPLIT, WIDE_SPLIT = 2.0**28, 2.0**40
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or e might have lost digits
 FAINT = 1e-150  # a sum below may have lost digits to underflow
 HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
@@ -43,7 +45,8 @@ class Exponentials(Layout):
     low: Number
     least: float  # S of all rows
     most: float
-    big: Number = SPLIT  # what split the exponentials
+    big: Number  # what split the exponentials
+    unusual: bool = False  # whether the constant split a row badly, here or in the block before
     limit: Number  # from here on S - e has all its digits
     shifted: Any = False  # the rows of which e is exp(z - m)
     lost: Array | None = None  # what rounding took from e, in blocks with a shifted row
@@ -51,6 +54,9 @@ class Exponentials(Layout):
     def __init__(self, cube: Array, place: Place) -> None:
         super().__init__(cube, place)
         self.few = self.count == 1 and self.classes <= FEW
+        wide = self.classes > PAIRWISE
+        self.big = self.split = WIDE_SPLIT if wide else SPLIT
+        self.growth = 16.0 * self.classes if wide else self.classes**2.0  # see `split_sum`
 
     def exponentiate(self, need: Need = "exponentials") -> None:
         """e = exp(z) and S: needs neither m nor z - m, which saves two thirds of the time.
@@ -65,12 +71,22 @@ class Exponentials(Layout):
 
     def _sum(self) -> None:
         """S, split by the constant or by a bound of its own."""
-        self._split(SPLIT)
-        self.least, self.most = extreme(np.minimum, self.high), extreme(np.maximum, self.high)
-        usual = self.classes**2 * 2.0**-18
-        if not (self.least >= usual and self.most <= SPLIT):
-            usual_rows = (self.high >= usual) & (self.high <= SPLIT)
-            self._split(choose(usual_rows, SPLIT, 2.0 * self._total(self.e)))
+        guess = self._total(self.e) if self.unusual else None
+        self._split(self.split if guess is None else self._bound(guess, guess))
+        sums = self.high + self.low  # the same, whatever split them
+        self.least, self.most = extreme(np.minimum, sums), extreme(np.maximum, sums)
+        self.unusual = not (self._is_usual(self.least) and self._is_usual(self.most))
+        if self.unusual:
+            bound = self._bound(sums, self._total(self.e) if guess is None else guess)
+            if np.any(bound != self.big):
+                self._split(bound)
+
+    def _is_usual(self, sums: Number) -> Any:
+        return (sums >= self.split * self.growth * 2.0**-46) & (sums <= self.split)
+
+    def _bound(self, sums: Number, totals: Number) -> Number:
+        """What splits the exponentials of rows with these sums, once accurate and once plain."""
+        return choose(self._is_usual(sums), self.split, 2.0 * totals)
 
     def settle(self) -> None:
         """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""
@@ -87,7 +103,7 @@ class Exponentials(Layout):
             self.high, self.low = reduce(add, parts), reduce(add, map(sub, values, parts))
         else:
             self.high, self.low = split_sum(self.e, big, self.axis, self.work)
-        self.big, self.limit = big, big * (self.classes**2 * 2.0**-49)
+        self.big, self.limit = big, big * (self.growth * 2.0**-49)
 
     def _total(self, values: Array) -> Number:
         """A plain sum, of a single row in the order in which `total` adds many."""

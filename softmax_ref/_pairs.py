@@ -22,7 +22,8 @@ from ._arguments import Array
 
 Number = Any  # a float or an array of them
 FAR = 552.0  # exp(-552) is 1e-240: from here on a sum might lose digits to underflow
-_ONES = np.ones(4096)  # few enough for the cache, and for BLAS to take one thread
+PAIRWISE = 4096  # numbers along rows that BLAS adds: few enough for the cache, and for one thread
+_ONES = np.ones(PAIRWISE)
 
 
 def along(ufunc: np.ufunc, values: Array, axis: int) -> Number:
@@ -54,19 +55,20 @@ def split_sum(
 
     ExtractVector [2]_: adding and subtracting big leaves of each of the K terms a multiple of
     ulp(big); these have an exact sum, in any order.  The remainders, up to ulp(big), are summed
-    plainly: an error below K²·2⁻¹⁰⁵·big, where a plain sum of all has K·2⁻⁵³ of the sum.
+    plainly: an error below K²·2⁻¹⁰⁵·big, or K·2⁻¹⁰¹·big where NumPy adds them pairwise; a plain sum
+    of all has K·2⁻⁵³ of the sum.
     """
     big = np.asarray(big)  # NumPy takes a float 0.2 µs slower
     parts = np.add(terms, big, out=work)
     parts -= big
-    high = total(parts, axis, len(_ONES))
+    high = total(parts, axis, PAIRWISE)
     np.subtract(terms, parts, out=parts)
-    return high, total(parts, axis, len(_ONES))
+    return high, total(parts, axis, PAIRWISE)
 
 
 def pair_sum(terms: Array, axis: int) -> tuple[Number, Number]:
     """Σ terms as high + low, for terms ≥ 0: off by at most K²·2⁻¹⁰⁴ of the sum."""
-    return split_sum(terms, 2.0 * total(terms, axis, len(_ONES)), axis)
+    return split_sum(terms, 2.0 * total(terms, axis, PAIRWISE), axis)
 
 
 def large_sum(terms: Array, axis: int) -> Number:

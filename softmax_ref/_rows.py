@@ -59,7 +59,7 @@ class Rows:
         numbers = before * classes * after
         if not numbers:
             return
-        kind = ShortBlock if is_short(self.cube) else Block
+        kind, unusual = ShortBlock if is_short(self.cube) else Block, False
         step, width = before, after
         if numbers > 1024:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
@@ -73,7 +73,9 @@ class Rows:
         for i in range(0, before, step):
             for j in range(0, after, width):
                 block = kind(self.cube, (slice(i, i + step), slice(None), slice(j, j + width)))
+                block.unusual = unusual  # so are neighbours, often
                 block.exponentiate(need)
+                unusual = block.unusual
                 if need != "unshifted sums":
                     block.settle()
                 yield block
