@@ -1,17 +1,18 @@
 r"""logsumexp of rows whose maximum and log sum cancel: log1p(Σ exp(z) - 1) with 113 bits.
 
 For a row of normalised log-probabilities Σ exp(z) is 1 up to the rounding of its logits, and
-logsumexp is that rounding: about 10⁻¹⁶.  Three digits of it need exp to 2⁻⁶³, all of them 2⁻¹¹⁰.
-Here exp(z) is kept as five float64 numbers whose exact sum is right to 2⁻¹¹³ of exp(z), and for z
-near 0 to as much of exp(z) - 1; the five times K numbers of a row are added without error.  What
-comes so close to 0 that even they do not decide it, one row in some hundreds, is done by integers.
+logsumexp is that rounding: about 10⁻¹⁶ of the largest terms.  Three digits of it need exp to 2⁻⁶³,
+all of them 2⁻¹¹⁰.  Here exp(z) is kept as five float64 numbers whose exact sum is right to 2⁻¹¹³ of
+it, for |z| ≤ 2⁻⁹ exp(z) - 1 to 2⁻¹¹³ of z, and the five times K numbers of a row are added without
+error.  What comes so close to 0 that even they do not decide it, one row in some hundreds, is done
+by integers.
 
 .. math::
-    z = r - j/256, \quad |r| \le 2^{-9}, \qquad
-    e^z = T_j\,(1 + r + R), \quad R = r^2 \sum_{n\ge2} r^{n-2}/n!
+    z = k \log 2 + j/256 + r, \quad |r| \le 2^{-9}, \qquad
+    e^z = 2^k\,T_j\,(1 + r + R), \quad R = r^2 \sum_{n\ge2} r^{n-2}/n!
 
-with :math:`T_j` as three numbers, :math:`R` as two, and exact products (Dekker's) where the
-rounding would count.
+with :math:`T_j` as three numbers, :math:`r` and :math:`R` as two, and exact products (Dekker's)
+where the rounding would count.
 
 References
 ----------
@@ -22,6 +23,7 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from decimal import Context, Decimal
 from functools import cache
 
@@ -34,28 +36,31 @@ from ._pairs import fast_two_sum, head, total, two_product, two_sum
 __all__ = ["logsumexp_near_zero"]
 
 GRID = 256  # table entries a unit
-LOWEST = -44  # below, exp(z) in float64 is off by at most 2⁻¹¹⁶
+REACH = 89  # they go from -REACH to REACH: log(2)/2 and a little more
 TAIL = 10  # terms of the series: 2⁻⁹·¹⁰/11! is below 2⁻¹¹⁵
-DECIDED = 2.0**-62  # |Σ - 1| from here on is known to 2⁻⁵²; with a maximum m near 0 from 2·this·|m|
+#: of Σ |terms|: from here on |Σ - 1| is known to 2⁻⁵¹, two units in the last place at worst
+DECIDED = 2.0**-62
 BITS = 192  # after the binary point of integers
 GROUP = 2500  # logits at a time, to bound the memory
 
 
 @cache
-def _table() -> Array:
-    """exp(-j/256) as the sum of three float64, for j = 0..11264."""
-    ratio, value = _exp(-1.0 / GRID), 1 << BITS
-    table = np.empty((3, -LOWEST * GRID + 1))
-    for j in range(table.shape[1]):
-        table[:, j] = _pieces(value, 3)
-        value = value * ratio >> BITS
-    return table
+def _log_2(bits: int) -> int:
+    context = Context(prec=bits // 3 + 10)
+    return int(context.multiply(context.ln(Decimal(2)), Decimal(1 << bits)))
 
 
-@cache
-def _coefficients() -> list[list[float]]:
-    """1/n! as the sum of two float64, for n = 0..TAIL."""
-    return [_pieces((1 << BITS) // math.factorial(n), 2) for n in range(TAIL + 1)]
+def _exp(z: float, bits: int = BITS) -> int:
+    """exp(z) as a multiple of 2^-bits, off by 2¹³ of them at most: 2ᵏ·exp(r / 2⁸)²⁵⁶."""
+    numerator, denominator = z.as_integer_ratio()
+    k, r = divmod((numerator << bits) // denominator, _log_2(bits))
+    r >>= 8
+    e = one = 1 << bits
+    for n in range(bits // 11, 0, -1):
+        e = one + (r * e >> bits) // n
+    for _ in range(8):
+        e = e * e >> bits
+    return e >> -k
 
 
 def _pieces(value: int, count: int) -> list[float]:
@@ -69,44 +74,54 @@ def _pieces(value: int, count: int) -> list[float]:
 
 
 @cache
-def _log_2() -> int:
-    context = Context(prec=70)
-    return int(context.multiply(context.ln(Decimal(2)), Decimal(1 << BITS)))
+def _table() -> Array:
+    """exp(j/256) as the sum of three float64, for j from -REACH to REACH."""
+    return np.array([_pieces(_exp(j / GRID), 3) for j in range(-REACH, REACH + 1)]).T.copy()
 
 
-def _exp(z: float) -> int:
-    """exp(z) for z ≤ 0 as a multiple of 2⁻¹⁹², off by 2¹³ of them at most: 2ᵏ·exp(r / 2⁸)²⁵⁶."""
-    numerator, denominator = z.as_integer_ratio()
-    k, r = divmod((numerator << BITS) // denominator, _log_2())
-    r >>= 8
-    e = 1 << BITS
-    for n in range(16, 0, -1):
-        e = (1 << BITS) + (r * e >> BITS) // n
-    for _ in range(8):
-        e = e * e >> BITS
-    return e >> -k
+@cache
+def _coefficients() -> list[list[float]]:
+    """1/n! as the sum of two float64, for n = 0..TAIL."""
+    return [_pieces((1 << BITS) // math.factorial(n), 2) for n in range(TAIL + 1)]
 
 
-def _exponentials(z: Array) -> list[Array]:
-    """exp(z) for z ≤ 0 as a sum of five numbers, the last two below 2⁻⁵²."""
-    near = np.maximum(z, LOWEST)
-    j = np.rint(near * -GRID)
-    r = near + j / GRID  # exact: r is a multiple of ulp(z) and smaller than z, or z itself
-    t0, t1, t2 = (piece.take(j.astype(np.intp)) for piece in _table())
+@cache
+def _parts_of_log_2() -> list[float]:
+    """log 2 as the sum of three numbers, two of them with 42 bits: k times these is exact."""
+    first, second = (_log_2(BITS) >> shift << shift for shift in (BITS - 42, BITS - 84))
+    return [_pieces(value, 1)[0] for value in (first, second - first, _log_2(BITS) - second)]
+
+
+def _exponentials(z: Array, scale: Array) -> list[Array]:
+    """exp(z)·2^scale for z ≤ 0 as a sum of five numbers, the last two below 2⁻⁵² of it.
+
+    Of exp(z) near 1, |z| ≤ 2⁻⁹, that 1 is left out.
+    """
+    z = np.maximum(z, -800.0)  # nothing remains of exp(-800)
+    k = np.rint(z * (1 / math.log(2)))
+    first, second, third = _parts_of_log_2()
+    r, r_low = two_sum(z - k * first, -k * second)
+    j = np.rint(r * GRID)
+    r, r_low = two_sum(r - j / GRID, r_low)
+    r_low -= k * third
+    t0, t1, t2 = (piece.take(j.astype(np.intp) + REACH) for piece in _table())
     high, low = _remainder(r)
     a, b = two_product(t0, r)
     c, d = two_product(t0, high)
     t2 += t0 * low
     t2 += t1 * (r + high)
+    t2 += (t0 + a + c) * r_low
     t2 += d
     t2 += b
-    pieces = [t0, a, c, t1, t2]
-    far = z < LOWEST
-    if far.any():
-        for piece in pieces:
-            piece[far] = 0.0
-        t0[far] = np.exp(z[far])
-    return pieces
+    t0 -= _near_1(z)
+    exponents = np.maximum(k + scale, -1000.0).astype(np.int64)
+    factor = (exponents + 1023 << 52).view(np.float64)  # the bits of 2^exponent
+    return [piece * factor for piece in (t0, a, c, t1, t2)]
+
+
+def _near_1(z: Array) -> Array:
+    """Where exp(z) comes without its 1: of a row with Σ exp(z) < 2, for one logit at most."""
+    return z >= -0.5 / GRID
 
 
 def _remainder(r: Array) -> tuple[Array, Array]:
@@ -140,15 +155,15 @@ def _remainder(r: Array) -> tuple[Array, Array]:
     return times_r(*times_r(high, low))
 
 
-def _sums(z: Array) -> tuple[Array, Array, Array]:
-    """Σ exp(z) of each row, at most 2, as three numbers, each much smaller than the one before.
+def _sums(z: Array, scale: Array) -> tuple[Array, Array, Array]:
+    """Σ of `_exponentials` of each row, at most 2, as numbers much smaller one than the other.
 
     Two of them are exact: sums of what ExtractVector takes of all numbers (see `_pairs.split_sum`).
-    What that leaves is summed plainly, which costs K²·2⁻¹⁴⁰ at worst.
+    What that leaves is summed plainly, which costs K²·2⁻¹⁴⁸ at worst.
     """
-    pieces = _exponentials(z)
+    pieces = _exponentials(z, scale)
     first, second, third = np.zeros((3, len(z), 1))
-    for piece in pieces[:3]:  # of the others, at most 2⁻⁵³, it would take nothing
+    for piece in pieces[:3]:  # of the others, at most 2⁻⁵², it would take nothing
         parts = piece + 2.0
         parts -= 2.0
         first += total(parts, 1, GROUP)
@@ -160,41 +175,57 @@ def _sums(z: Array) -> tuple[Array, Array, Array]:
         second += total(parts, 1, GROUP)
         piece -= parts
         third += total(piece, 1, GROUP)
-    return first.ravel(), second.ravel(), third.ravel()
+    return first, second, third
+
+
+def _in_groups(rows: Array, some: Array) -> Iterator[Array]:
+    """The logits of some rows, a few classes at a time."""
+    for k in range(0, rows.shape[1], GROUP):
+        yield rows[some, k : k + GROUP].astype(np.float64)
 
 
 def logsumexp_near_zero(rows: Array, some: Array) -> Array:
-    """logsumexp of some of (n, K) rows, by number, with Σ exp(z) ≤ 2 and all logits < 0."""
-    result = np.empty(len(some))
+    """logsumexp of some of (n, K) rows, by number, with Σ exp(z) < 2 and all logits < 0."""
+    result = np.empty(some.size)
     step = max(1, GROUP // rows.shape[1])
     for i in range(0, some.size, step):
-        at = some[i : i + step]
-        first, second, third, least = np.zeros((4, at.size))
-        most = np.full(at.size, -np.inf)
-        for k in range(0, rows.shape[1], GROUP):
-            z = rows[at, k : k + GROUP].astype(np.float64)
-            np.maximum(most, z.max(axis=1), out=most)
-            np.minimum(least, z.min(axis=1, where=z > -np.inf, initial=0.0), out=least)
-            sums = _sums(z)
-            first += sums[0]  # exact
-            second, lost = two_sum(second, sums[1])
-            third += lost + sums[2]
-        high, low = two_sum(first - 1.0, second)
-        excess = high + (low + third)
-        value = np.log1p(excess)
-        small = excess < -0.5  # the sum itself is more accurate than what it lacks
-        if small.any():
-            high, low = two_sum(first, second)
-            value = np.where(small, np.log(high) + (low + third) / high, value)
-        pivot = (most > -0.5 / GRID) & (least >= LOWEST)
-        decided = DECIDED * np.where(pivot, -2.0 * most, 1.0) + 2.0**-96 * rows.shape[1] ** 2
-        for j in np.flatnonzero(~(np.abs(excess) >= decided)):
-            value[j] = _by_integers(rows[at[j]].tolist())
-        result[i : i + step] = value
+        result[i : i + step] = _logsumexp(rows, some[i : i + step])
     return result
 
 
-def _by_integers(row: list[float]) -> float:
+def _logsumexp(rows: Array, some: Array) -> Array:
+    size, start = np.zeros((2, some.size, 1))
+    start -= 1.0
+    for z in _in_groups(rows, some):
+        near = _near_1(z)
+        size += np.where(near, -z, np.exp(z)).sum(axis=1, keepdims=True)
+        start += near.sum(axis=1, keepdims=True)  # then 0 instead of -1: it comes without its 1
+    scale = np.minimum(-np.frexp(size)[1], 900)
+    first, second, third = np.zeros((3, some.size, 1))
+    for z in _in_groups(rows, some):
+        sums = _sums(z, scale)
+        first += sums[0]  # exact
+        second, lost = two_sum(second, sums[1])
+        third += lost + sums[2]
+    high, low = two_sum(first + np.ldexp(start, scale), second)
+    scaled = high + (low + third)
+    excess = np.ldexp(scaled, -scale)
+    value = np.log1p(excess)
+    small = excess < -0.5  # the sum itself is more accurate than what it lacks
+    if small.any():
+        high, low = two_sum(first, second)
+        value = np.where(small, np.log(np.ldexp(high, -scale)) + (low + third) / high, value)
+    for i in np.flatnonzero(~(np.abs(scaled) >= DECIDED)):
+        value[i] = _by_integers(rows, some[i : i + 1], int(scale[i, 0]))
+    return value.ravel()
+
+
+def _by_integers(rows: Array, one: Array, scale: int) -> float:
     """logsumexp of a row where that is below 2⁻⁵⁹: Σ exp(z) - 1, but for half the square of it."""
-    excess = sum(_exp(z) for z in row if z > -150.0) - (1 << BITS)
-    return math.ldexp(excess, -BITS) if abs(excess) > 1 << 88 else exact.logsumexp(row)
+    bits = BITS + scale
+    excess = -1 << bits
+    for z in _in_groups(rows, one):
+        excess += sum(_exp(x, bits) for x in z[0].tolist() if x > -bits)
+    if abs(excess) > 1 << 88:
+        return math.ldexp(excess, -bits)
+    return exact.logsumexp(rows[one[0]].tolist())

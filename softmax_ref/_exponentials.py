@@ -128,7 +128,7 @@ class Exponentials(Layout):
         self._exponentiate_shifted()
 
     def _exponentiate_shifted(self) -> None:
-        self.lost = np.empty(self.e.shape) if self.spare is None else self.spare
+        self.lost = self.one_more()
         self.lost[...] = 0.0
         for at in self._pieces(self.shifted):
             self.e[at], self.lost[at] = exp_minus(

@@ -13,10 +13,10 @@ from ._arguments import FLOAT64, Array
 from ._pairs import Number
 
 BLOCK = 36_000  # numbers of a long row at a time
-LONGEST = 50_000  # classes a block of three arrays may have; longer rows come in chunks
+LONGEST = 50_000  # classes a block of four arrays may have; longer rows come in chunks
 PIECE = 8_000  # numbers at a time where temporary arrays are needed
-#: up to so many classes, reductions run across rows instead of along them; up to four times as
-#: many where the rows lie side by side
+#: up to so many classes, reductions run across rows instead of along them; wherever the rows lie,
+#: as the order of the terms decides the last bit of a sum
 CLASS_MAJOR = 50
 Place = tuple[slice, slice, slice]
 #: what a block is for: p alone; e and S - e; z, S and S - e; S and S - e; S where exp(z) allows it
@@ -44,15 +44,12 @@ class Layout:
     layout, and is a float for a single row.
     """
 
-    spare: Array | None = None  # scratch memory that z does not need
-
     def __init__(self, cube: Array, place: Place) -> None:
         self.cube, self.place = cube, place
         part = cube[place]
         before, self.classes, after = part.shape
         self.count = before * after
-        narrow = self.classes <= (CLASS_MAJOR if after == 1 else 4 * CLASS_MAJOR)
-        self.axis = 0 if narrow or self.count == 1 else 1
+        self.axis = 0 if self.classes <= CLASS_MAJOR or self.count == 1 else 1
         self.first = not place[1].start  # false for all chunks of a long row but one
         if self.count == 1:
             shape: tuple[int, ...] = (self.classes,)
@@ -60,10 +57,21 @@ class Layout:
             shape = (self.count, self.classes) if self.axis else (self.classes, self.count)
         self.z, self.e, self.work = _lend(shape)
         source = self._arranged(part)
-        if source.dtype == FLOAT64 and _in_lines(source):
-            self.z, self.spare = source, self.z
+        self.z_is_a_view = source.dtype == FLOAT64 and _in_lines(source)
+        if self.z_is_a_view:
+            self.spare, self.z = self.z, source
         else:  # a copy of its own: ufuncs on transposed or converted memory cost more than both
             np.copyto(self.z.reshape(source.shape), source)
+
+    def one_more(self) -> Array:
+        """Another array of scratch memory."""
+        if self.z_is_a_view:
+            return self.spare
+        known = _scratch.__dict__
+        if "more" not in known or known["more"].size < self.z.size:
+            known["more"] = np.empty(self.z.size)
+        more: Array = known["more"][: self.z.size]
+        return more.reshape(self.z.shape)
 
     def view(self, cube: Array) -> Array:
         """This block's part of a cube, in the layout of the block (or 3-D with its rows apart)."""

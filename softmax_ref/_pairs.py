@@ -23,13 +23,16 @@ from ._arguments import Array
 Number = Any  # a float or an array of them
 FAR = 552.0  # exp(-552) is 1e-240: from here on a sum might lose digits to underflow
 PAIRWISE = 4096  # numbers along rows that BLAS adds: few enough for the cache, and for one thread
-_ONES = np.ones(PAIRWISE)
+_ONES, _START = np.ones(PAIRWISE), np.zeros(1, np.intp)
 
 
 def along(ufunc: np.ufunc, values: Array, axis: int) -> Number:
-    """ufunc.reduce with the axis kept, or for a single row as a float."""
+    """ufunc.reduce with the axis kept, or for a single row as a float.
+
+    The terms of a row are added in the same order, whether it comes alone or with others.
+    """
     if values.ndim == 1:
-        return ufunc.reduce(values).item()
+        return ufunc.reduceat(values, _START).item()
     if axis == 1 and values.flags.c_contiguous:  # 0.4 of the time for a hundred numbers
         starts = np.arange(0, values.size, values.shape[1])
         return ufunc.reduceat(values.ravel(), starts)[:, np.newaxis]

@@ -22,7 +22,7 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
             monkeypatch.setattr(module, "CLASS_MAJOR", 0)
         monkeypatch.setattr(_exponentials, "FEW", 0)
     else:
-        monkeypatch.setattr(_rows, "LONGEST", 4)
+        monkeypatch.setattr(_rows, "LONGEST", 3)
         monkeypatch.setattr(_long_rows, "BLOCK", 3)
         monkeypatch.setattr(_exponentials, "PIECE", 2)
         monkeypatch.setattr(_layout, "PIECE", 2)

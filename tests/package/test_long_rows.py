@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from generators import generator
+from oracles import assert_ulps, oracle
 
 import softmax_ref as sr
 from softmax_ref import _layout
@@ -118,3 +119,13 @@ def test_memory_of_logsumexp_of_log_probabilities(shape: tuple[int, int]) -> Non
     """Exponentials with 113 bits take five numbers each: a piece of a row at a time."""
     log_p = sr.log_softmax(generator("log-probabilities").normal(size=shape))
     assert memory_beyond_the_output(sr.logsumexp, log_p) <= 2.0
+
+
+@pytest.mark.parametrize("gap", [30.0, 60.0, 130.0])
+def test_confident_log_probabilities(gap: float) -> None:
+    """Rows that only integers decide, or multiple precision, would take seconds and 90 MiB."""
+    z = generator("confident log-probabilities").normal(size=(1, 50_000))
+    z[:, 0] = gap
+    log_p = sr.log_softmax(z)
+    assert memory_beyond_the_output(sr.logsumexp, log_p) <= 2.0
+    assert_ulps(sr.logsumexp(log_p), [oracle(log_p[0]).logsumexp()], 3.0, gap)

@@ -461,6 +461,51 @@ def test_logsumexp_just_below_a_quarter(classes: int, logit: float) -> None:
     assert_ulps([sr.logsumexp(row)], [oracle(row).logsumexp()], 3.0, (classes, logit))
 
 
+@pytest.mark.parametrize(
+    ("classes", "logit", "last"),
+    [
+        (96, -4.817672375350653, -20.469144857431754),
+        (12, -2.7382903977112623, -13.184805945626776),
+        (767, -6.894013488402161, -15.692610567724591),
+    ],
+)
+def test_logsumexp_just_above_a_quarter(classes: int, logit: float, last: float) -> None:
+    """An error of S counts four times there: log S alone was off by 3.37 ULP."""
+    row = [logit] * classes + [last]
+    assert_ulps([sr.logsumexp(row)], [oracle(row).logsumexp()], 3.0, row[-2:])
+
+
+@pytest.mark.parametrize(
+    ("top", "classes"),
+    [
+        (-5.474356673049412e-18, 100),
+        (-5.789306005557805e-17, 1000),
+        (-2.879291792195787e-16, 5000),
+    ],
+)
+def test_log_probabilities_of_many_far_classes(top: float, classes: int) -> None:
+    """exp(-44.3) in float64 costs 430 ULP where 4999 of them nearly make up for the first."""
+    row = [top] + [-44.3] * (classes - 1)
+    assert_ulps([sr.logsumexp(row)], [oracle(row).logsumexp()], 3.0, row[:2])
+
+
+def test_sums_in_different_orders() -> None:
+    """The last bits of a sum depend on the order of its terms: it must not depend on the layout."""
+    z = np.full((2, 51), -np.inf)
+    z[:, [37, 11, 18]] = 4.400043563589872, 4.175197904645426, -55.37806425625057
+    rng = generator("sums")
+    near = rng.normal(size=(3000, 60)) * 5  # S near the least that one number splits
+    near += math.log(2 * 60**2 * 2.0**-18) - sr.logsumexp(near)[:, np.newaxis]
+    for rows in (z, near, near.astype(np.float32)):
+        for function in (sr.softmax, sr.log_softmax, sr.softmax_complement):
+            np.testing.assert_array_equal(
+                function(np.ascontiguousarray(rows.T), axis=0).T, function(rows)
+            )
+        np.testing.assert_array_equal(
+            sr.logsumexp(np.ascontiguousarray(rows.T), axis=0), sr.logsumexp(rows)
+        )
+
+
 def test_float32_logsumexp_that_cancels() -> None:
     z = np.float32([-2.9493096, -2.460529, -0.7492091, -1.0638671, -3.1150002])
     assert sr.logsumexp(z) == np.float32(sr.exact.logsumexp(z.tolist()))
@@ -497,3 +542,18 @@ def test_memory_for_few_classes(classes: int) -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak - gradient.nbytes <= 2 * 2**20
+
+
+@pytest.mark.parametrize("shape", [(30_000, 10), (3000, 100), (12, 10_000)])
+def test_a_block_after_one_of_other_sums(shape: tuple[int, int]) -> None:
+    """What splits the exponentials of a block is guessed from the one before, its result is not."""
+    z = generator("blocks").normal(size=shape) * 3
+    third = shape[0] // 3
+    z[third : 2 * third] += 40.0
+    z[third + 1] -= 40.0
+    for function in (sr.softmax, sr.log_softmax, sr.softmax_complement, sr.logsumexp):
+        together = function(z)
+        for i in range(0, shape[0], third):
+            np.testing.assert_array_equal(function(z[i : i + third]), together[i : i + third])
+        for i in (0, third, third + 1, 2 * third):
+            np.testing.assert_array_equal(function(z[i]), together[i])
