@@ -144,9 +144,8 @@ def families(random: np.random.Generator, scale: float) -> Iterator[tuple[str, A
         log_p = np.log(random.dirichlet(np.ones(classes), round(2500 * scale) + 2))
         yield "normalised log-probabilities", log_p
         others = np.exp(-uniform(3, 50, rows(2500, classes))) / classes
-        others[:, 0] = 0.0
         log_p = np.log(others)
-        log_p[:, 0] = np.log1p(-others.sum(1))
+        log_p[:, 0] = np.log1p(-others[:, 1:].sum(1))
         yield "confident log-probabilities", log_p
     yield "K = 1", normal(0, 100, rows(1000, 1))
     yield "K = 100", normal(0, 8, rows(400, 100))
