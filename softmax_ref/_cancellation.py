@@ -1,14 +1,14 @@
-r"""logsumexp of rows whose maximum and log sum cancel: log1p(Σ exp(z) - 1) with 113 bits.
+r"""logsumexp of rows whose maximum and log sum cancel: log1p(Σ exp(z) - 1) with 115 bits.
 
 For a row of normalised log-probabilities Σ exp(z) is 1 up to the rounding of its logits, and
 logsumexp is that rounding: about 10⁻¹⁶ of the largest terms.  Three digits of it need exp to 2⁻⁶³,
-all of them 2⁻¹¹⁰.  Here exp(z) is kept as five float64 numbers whose exact sum is right to 2⁻¹¹³ of
-it, for |z| ≤ 2⁻⁹ exp(z) - 1 to 2⁻¹¹³ of z, and the five times K numbers of a row are added without
+all of them 2⁻¹¹⁰.  Here exp(z) is kept as five float64 numbers whose exact sum is right to 2⁻¹¹⁵ of
+it, for |z| ≤ 2⁻⁹ exp(z) - 1 to 2⁻¹¹⁵ of z, and the five times K numbers of a row are added without
 error.  What comes so close to 0 that even they do not decide it, one row in some hundreds, is done
 by integers.
 
 .. math::
-    z = k \log 2 + j/256 + r, \quad |r| \le 2^{-9}, \qquad
+    z = k \log 2 + j/1024 + r, \qquad
     e^z = 2^k\,T_j\,(1 + r + R), \quad R = r^2 \sum_{n\ge2} r^{n-2}/n!
 
 with :math:`T_j` as three numbers, :math:`r` and :math:`R` as two, and exact products (Dekker's)
@@ -35,11 +35,12 @@ from ._pairs import fast_two_sum, head, total, two_product, two_sum
 
 __all__ = ["logsumexp_near_zero"]
 
-GRID = 256  # table entries a unit
-REACH = 89  # they go from -REACH to REACH: log(2)/2 and a little more
+GRID = 1024  # table entries a unit
+REACH = 356  # they go from -REACH to REACH: log(2)/2 and a little more
+NEAR = 2.0**-9  # logits as close to 0 need none
 TAIL = 10  # terms of the series: 2⁻⁹·¹⁰/11! is below 2⁻¹¹⁵
-#: of Σ |terms|: from here on |Σ - 1| is known to 2⁻⁵¹, two units in the last place at worst
-DECIDED = 2.0**-62
+#: of Σ |terms|: from here on |Σ - 1| is known to one unit in the last place
+DECIDED = 2.0**-63
 BITS = 192  # after the binary point of integers
 GROUP = 2500  # logits at a time, to bound the memory
 
@@ -75,7 +76,7 @@ def _pieces(value: int, count: int) -> list[float]:
 
 @cache
 def _table() -> Array:
-    """exp(j/256) as the sum of three float64, for j from -REACH to REACH."""
+    """exp(j/GRID) as the sum of three float64, for j from -REACH to REACH."""
     return np.array([_pieces(_exp(j / GRID), 3) for j in range(-REACH, REACH + 1)]).T.copy()
 
 
@@ -95,13 +96,14 @@ def _parts_of_log_2() -> list[float]:
 def _exponentials(z: Array, scale: Array) -> list[Array]:
     """exp(z)·2^scale for z ≤ 0 as a sum of five numbers, the last two below 2⁻⁵² of it.
 
-    Of exp(z) near 1, |z| ≤ 2⁻⁹, that 1 is left out.
+    Of exp(z) near 1 that 1 is left out.
     """
+    near = _near_1(z)
     z = np.maximum(z, -800.0)  # nothing remains of exp(-800)
     k = np.rint(z * (1 / math.log(2)))
     first, second, third = _parts_of_log_2()
     r, r_low = two_sum(z - k * first, -k * second)
-    j = np.rint(r * GRID)
+    j = np.where(near, 0.0, np.rint(r * GRID))
     r, r_low = two_sum(r - j / GRID, r_low)
     r_low -= k * third
     t0, t1, t2 = (piece.take(j.astype(np.intp) + REACH) for piece in _table())
@@ -113,7 +115,7 @@ def _exponentials(z: Array, scale: Array) -> list[Array]:
     t2 += (t0 + a + c) * r_low
     t2 += d
     t2 += b
-    t0 -= _near_1(z)
+    t0 -= near
     exponents = np.maximum(k + scale, -1000.0).astype(np.int64)
     factor = (exponents + 1023 << 52).view(np.float64)  # the bits of 2^exponent
     return [piece * factor for piece in (t0, a, c, t1, t2)]
@@ -121,7 +123,7 @@ def _exponentials(z: Array, scale: Array) -> list[Array]:
 
 def _near_1(z: Array) -> Array:
     """Where exp(z) comes without its 1: of a row with Σ exp(z) < 2, for one logit at most."""
-    return z >= -0.5 / GRID
+    return z >= -NEAR
 
 
 def _remainder(r: Array) -> tuple[Array, Array]:
@@ -200,7 +202,8 @@ def _logsumexp(rows: Array, some: Array) -> Array:
         near = _near_1(z)
         size += np.where(near, -z, np.exp(z)).sum(axis=1, keepdims=True)
         start += near.sum(axis=1, keepdims=True)  # then 0 instead of -1: it comes without its 1
-    scale = np.minimum(-np.frexp(size)[1], 900)
+    exponent = -np.frexp(size)[1]
+    scale = np.minimum(exponent, 900)
     first, second, third = np.zeros((3, some.size, 1))
     for z in _in_groups(rows, some):
         sums = _sums(z, scale)
@@ -216,13 +219,12 @@ def _logsumexp(rows: Array, some: Array) -> Array:
         high, low = two_sum(first, second)
         value = np.where(small, np.log(np.ldexp(high, -scale)) + (low + third) / high, value)
     for i in np.flatnonzero(~(np.abs(scaled) >= DECIDED)):
-        value[i] = _by_integers(rows, some[i : i + 1], int(scale[i, 0]))
+        value[i] = _by_integers(rows, some[i : i + 1], BITS + int(exponent[i, 0]))
     return value.ravel()
 
 
-def _by_integers(rows: Array, one: Array, scale: int) -> float:
+def _by_integers(rows: Array, one: Array, bits: int) -> float:
     """logsumexp of a row where that is below 2⁻⁵⁹: Σ exp(z) - 1, but for half the square of it."""
-    bits = BITS + scale
     excess = -1 << bits
     for z in _in_groups(rows, one):
         excess += sum(_exp(x, bits) for x in z[0].tolist() if x > -bits)

@@ -20,7 +20,7 @@ softmax, hard-label gradient     e/D - e/D·tilt, S·N = D/(1 - tilt)   2ε + 2u
 L = log(S/top)                   log1p((S - top)/top), ratio a pair   3ε + u
 log_softmax, hard-label loss     (z - m) - L, L + (m - z)             3ε + 2u: nothing cancels
 logsumexp                        log S where that is 1 or more        2ε + 2u
-                                 m + L elsewhere                      3ε + 2u, or with 113 bits  
+                                 m + L elsewhere                      3ε + 2u, or with 115 bits  
 ===============================  ===================================  ==========================
 
 An error of u is one half to one unit in the last place (ULP), so that the bounds come to 4 … 6 ULP

@@ -10,17 +10,18 @@ import numpy as np
 
 from ._arguments import Array
 from ._kernel import Block
-from ._layout import BLOCK, Need, Place
+from ._layout import Need, Place
 
 #: what the chunks of a row have in common, once one of them has computed it
 SHARED = ("high", "low", "limit", "shifted", "maximum", "top", "pivot_rest", "log_sum")
 
 
 def chunks(
-    kind: type[Block], cube: Array, i: slice, j: slice, need: Need
+    kind: type[Block], cube: Array, row: Place, size: int, need: Need
 ) -> Iterator[Block]:
-    """One row as blocks of some of its classes, each with the sums of the whole row."""
-    places: list[Place] = [(i, slice(k, k + BLOCK), j) for k in range(0, cube.shape[1], BLOCK)]
+    """One row as blocks of so many of its classes, each with the sums of the whole row."""
+    i, _, j = row
+    places: list[Place] = [(i, slice(k, k + size), j) for k in range(0, cube.shape[1], size)]
     parts, small = [], False
     for place in places:
         block = kind(cube, place)

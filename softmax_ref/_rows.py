@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ._arguments import FLOAT64, Array, Axis, float_type, is_short, normal_axes, real_array
 from ._kernel import Block
-from ._layout import CLASS_MAJOR, LONGEST, PIECE, Need
+from ._layout import BLOCK, CLASS_MAJOR, LONGEST, PIECE, Need
 from ._long_rows import chunks
 from ._short import ShortBlock
 
@@ -68,7 +68,8 @@ class Rows:
         if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
             for i in range(before):
                 for j in range(after):
-                    yield from chunks(kind, self.cube, slice(i, i + 1), slice(j, j + 1), need)
+                    place = slice(i, i + 1), slice(None), slice(j, j + 1)
+                    yield from chunks(kind, self.cube, place, 4 * BLOCK // (4 + temporaries), need)
             return
         for i in range(0, before, step):
             for j in range(0, after, width):

@@ -236,7 +236,7 @@ def _fraction(label_smoothing: float) -> float:
 
 
 def _checked_weight(weight: ArrayLike, classes: int) -> Array:
-    w = real_array(weight, "weight").astype(np.float64)
+    w = real_array(weight, "weight").astype(np.float64, copy=False)
     if w.shape != (classes,):
         raise ValueError(f"weight must have shape ({classes},), one a class, got {w.shape}")
     return _finite_and_not_negative(w, "weight")

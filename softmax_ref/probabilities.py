@@ -175,7 +175,7 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     -----
     Within 3 ULP; computed as log Σ exp(z) where that is 1 or more and no exp(z) overflows.  The two
     terms above cancel only for -log K ≤ z_k < 0, at worst for normalised log-probabilities, whose
-    logsumexp is a rounding error near 0.  Rows that lose a digit so are summed again with 113
+    logsumexp is a rounding error near 0.  Rows that lose a digit so are summed again with 115
     bits (`softmax_ref._cancellation`), at 30 to 100 times the cost.
 
     Examples

@@ -12,7 +12,7 @@ import test_accuracy
 import test_edges
 import test_options
 
-from softmax_ref import _exponentials, _layout, _long_rows, _rows
+from softmax_ref import _exponentials, _layout, _rows
 
 
 @pytest.fixture(autouse=True, params=["chunks of three", "row-major"])
@@ -23,7 +23,7 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         monkeypatch.setattr(_exponentials, "FEW", 0)
     else:
         monkeypatch.setattr(_rows, "LONGEST", 3)
-        monkeypatch.setattr(_long_rows, "BLOCK", 3)
+        monkeypatch.setattr(_rows, "BLOCK", 3)
         monkeypatch.setattr(_exponentials, "PIECE", 2)
         monkeypatch.setattr(_layout, "PIECE", 2)
     return str(request.param)

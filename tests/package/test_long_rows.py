@@ -101,7 +101,7 @@ def test_memory_for_many_rows(name: str, shape: tuple[int, int], offset: float) 
 @pytest.mark.parametrize("offset", [0.0, 5000.0])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(
-    "shape", [(30_000, 10), (3000, 100), (500, 1000), (3, 50_000), (3, 37_500)]
+    "shape", [(30_000, 10), (3000, 100), (500, 1000), (3, 36_000), (3, 50_000), (2, 200_000)]
 )
 @pytest.mark.parametrize("name", SHORT_ROWS)
 def test_memory_in_fortran_order(

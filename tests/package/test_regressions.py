@@ -489,6 +489,29 @@ def test_log_probabilities_of_many_far_classes(top: float, classes: int) -> None
     assert_ulps([sr.logsumexp(row)], [oracle(row).logsumexp()], 3.0, row[:2])
 
 
+@pytest.mark.parametrize(
+    ("logit", "classes", "others"),
+    [
+        (-6.197293032934099, 490, [-5.848758659402533, -21.96685421009604, -54.231104963212324]),
+        (-6.197293032934099, 491, [-7.071987632383663, -23.19008318498327, -55.4938912433849]),
+    ],
+)
+def test_log_probabilities_whose_errors_add_up(
+    logit: float, classes: int, others: list[float]
+) -> None:
+    """Hundreds of equal exponentials err alike: 3.87 ULP of 2e-19 with two bits less."""
+    row = [logit] * classes + others
+    assert_ulps([sr.logsumexp(row)], [oracle(row).logsumexp()], 2.0, row[-4:])
+
+
+def test_the_smallest_log_probability() -> None:
+    """Rows near 1 - 1e-300 are as fast as others, and as right."""
+    row = [-6.413231764904212e-291] + [-676.7] * 4999
+    assert_ulps([sr.logsumexp(row)], [oracle(row).logsumexp()], 2.0, row[:2])
+    for row in ([-5e-324, -744.5], [-5e-324, -800.0], [-1e-320, -735.0], [-1e-310, -715.0, -717.0]):
+        assert_ulps([sr.logsumexp(row)], [oracle(row).logsumexp()], 2.0, row)
+
+
 def test_sums_in_different_orders() -> None:
     """The last bits of a sum depend on the order of its terms: it must not depend on the layout."""
     z = np.full((2, 51), -np.inf)
