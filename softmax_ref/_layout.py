@@ -61,6 +61,11 @@ class Layout:
         if self.z_is_a_view:
             self.spare, self.z = self.z, source
         else:  # a copy of its own: ufuncs on transposed or converted memory cost more than both
+            if self.axis == 1 and source.ndim == 2 and source.strides[1] % 1024 == 0:
+                # class by class first: at such steps numbers share a few lines of the cache
+                source = self.e.reshape(source.shape[::-1])
+                np.copyto(source, self._arranged(part).T)
+                source = source.T
             np.copyto(self.z.reshape(source.shape), source)
 
     def one_more(self) -> Array:
