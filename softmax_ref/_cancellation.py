@@ -37,7 +37,7 @@ __all__ = ["logsumexp_near_zero"]
 
 GRID = 1024  # table entries a unit
 REACH = 356  # they go from -REACH to REACH: log(2)/2 and a little more
-NEAR = 2.0**-9  # logits as close to 0 need none
+NEAR = 2.0**-9  # logits as close to 0 take no entry, and exp(z) - 1 stands for exp(z)
 TAIL = 10  # terms of the series: 2⁻⁹·¹⁰/11! is below 2⁻¹¹⁵
 #: of Σ |terms|: from here on |Σ - 1| is known to one unit in the last place
 DECIDED = 2.0**-63
@@ -96,7 +96,7 @@ def _parts_of_log_2() -> list[float]:
 def _exponentials(z: Array, scale: Array) -> list[Array]:
     """exp(z)·2^scale for z ≤ 0 as a sum of five numbers, the last two below 2⁻⁵² of it.
 
-    Of exp(z) near 1 that 1 is left out.
+    Of an exp(z) near 1 that 1 is left out.
     """
     near = _near_1(z)
     z = np.maximum(z, -800.0)  # nothing remains of exp(-800)
@@ -122,7 +122,7 @@ def _exponentials(z: Array, scale: Array) -> list[Array]:
 
 
 def _near_1(z: Array) -> Array:
-    """Where exp(z) comes without its 1: of a row with Σ exp(z) < 2, for one logit at most."""
+    """Where exp(z) - 1 stands for exp(z): for one logit at most of a row with Σ exp(z) < 2."""
     return z >= -NEAR
 
 
@@ -132,6 +132,7 @@ def _remainder(r: Array) -> tuple[Array, Array]:
     r_tail = r - r_head
 
     def times_r(high: Array, low: Array | float) -> tuple[Array, Array]:
+        """(high + low)·r: `two_product` with r split once for all."""
         product, high_head = high * r, head(high)
         high_tail = high - high_head
         lost = high_head * r_head
@@ -161,7 +162,7 @@ def _sums(z: Array, scale: Array) -> tuple[Array, Array, Array]:
     """Σ of `_exponentials` of each row, at most 2, as numbers much smaller one than the other.
 
     Two of them are exact: sums of what ExtractVector takes of all numbers (see `_pairs.split_sum`).
-    What that leaves is summed plainly, which costs K²·2⁻¹⁴⁸ at worst.
+    What that leaves is summed plainly, which costs K³·2⁻¹⁵² at worst for K classes at a time.
     """
     pieces = _exponentials(z, scale)
     first, second, third = np.zeros((3, len(z), 1))

@@ -12,7 +12,7 @@ import numpy as np
 from ._arguments import FLOAT64, Array
 from ._pairs import Number
 
-BLOCK = 36_000  # numbers of a long row at a time
+BLOCK = 36_000  # numbers of a long row at a time, or less to leave room for other arrays
 LONGEST = 50_000  # classes a block of four arrays may have; longer rows come in chunks
 PIECE = 8_000  # numbers at a time where temporary arrays are needed
 #: up to so many classes, reductions run across rows instead of along them; wherever the rows lie,
@@ -56,21 +56,21 @@ class Layout:
         else:
             shape = (self.count, self.classes) if self.axis else (self.classes, self.count)
         self.z, self.e, self.work = _lend(shape)
+        self.spare: Array | None = None  # scratch memory that z does not need
         source = self._arranged(part)
-        self.z_is_a_view = source.dtype == FLOAT64 and _in_lines(source)
-        if self.z_is_a_view:
-            self.spare, self.z = self.z, source
+        if source.dtype == FLOAT64 and _in_lines(source):
+            self.z, self.spare = source, self.z
         else:  # a copy of its own: ufuncs on transposed or converted memory cost more than both
             if self.axis == 1 and source.ndim == 2 and source.strides[1] % 1024 == 0:
                 # class by class first: at such steps numbers share a few lines of the cache
-                source = self.e.reshape(source.shape[::-1])
-                np.copyto(source, self._arranged(part).T)
-                source = source.T
+                lines = self.e.reshape(source.shape[::-1])
+                np.copyto(lines, source.T)
+                source = lines.T
             np.copyto(self.z.reshape(source.shape), source)
 
     def one_more(self) -> Array:
         """Another array of scratch memory."""
-        if self.z_is_a_view:
+        if self.spare is not None:
             return self.spare
         known = _scratch.__dict__
         if "more" not in known or known["more"].size < self.z.size:
@@ -160,8 +160,8 @@ class Layout:
         if not direct:
             result = result.reshape(target.shape)
             if self.axis == 0 and self.classes <= 6 < self.count:  # inner loops over the rows
-                for line, values in zip(target, result, strict=True):
-                    line[...] = values
+                for line, numbers in zip(target, result, strict=True):
+                    line[...] = numbers
             else:
                 np.copyto(target, result, casting="same_kind")
 

@@ -90,7 +90,13 @@ def test_memory_for_long_rows(name: str, offset: float) -> None:
 
 
 @pytest.mark.parametrize("offset", [0.0, 5000.0])
-@pytest.mark.parametrize("shape", [(30_000, 10), (10_000, 50), (10_000, 51), (500, 1000)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *[(100_000, 1), (100_000, 2), (100_000, 3), (100_000, 5)],  # a dozen numbers a row count
+        *[(30_000, 10), (10_000, 50), (10_000, 51), (500, 1000)],
+    ],
+)
 @pytest.mark.parametrize("name", SHORT_ROWS)
 def test_memory_for_many_rows(name: str, shape: tuple[int, int], offset: float) -> None:
     rng = generator("memory")
@@ -116,7 +122,7 @@ def test_memory_in_fortran_order(
 
 @pytest.mark.parametrize("shape", [(100_000, 2), (30_000, 10), (1000, 1000), (1, 150_000)])
 def test_memory_of_logsumexp_of_log_probabilities(shape: tuple[int, int]) -> None:
-    """Exponentials with 113 bits take five numbers each: a piece of a row at a time."""
+    """Exponentials as five numbers each: a piece of a row at a time."""
     log_p = sr.log_softmax(generator("log-probabilities").normal(size=shape))
     assert memory_beyond_the_output(sr.logsumexp, log_p) <= 2.0
 

@@ -6,7 +6,6 @@ The name of a test says what went wrong; the docstring says where it was reporte
 from __future__ import annotations
 
 import math
-import tracemalloc
 
 import mpmath
 import numpy as np
@@ -432,10 +431,10 @@ def test_the_worst_rows_known(row: list[float]) -> None:
     """3.23 ULP with AVX-512: two exponentials off by 0.7 each, in opposite directions, just above
     powers of two, and two more roundings.  No sum or quotient can undo that."""
     exact = oracle(row)
-    assert_ulps(sr.softmax(row), exact.probabilities(), 3.5, row)
-    assert_ulps(sr.softmax_complement(row), exact.complements(), 3.5, row)
-    assert_ulps(sr.log_softmax(row), exact.log_probabilities(), 3.5, row)
-    assert_ulps([sr.logsumexp(row)], [exact.logsumexp()], 3.5, row)
+    assert_ulps(sr.softmax(row), exact.probabilities(), 3.3, row)
+    assert_ulps(sr.softmax_complement(row), exact.complements(), 3.3, row)
+    assert_ulps(sr.log_softmax(row), exact.log_probabilities(), 3.3, row)
+    assert_ulps([sr.logsumexp(row)], [exact.logsumexp()], 3.3, row)
 
 
 def test_rows_in_chunks_in_some_layouts_only() -> None:
@@ -553,20 +552,6 @@ def test_product_with_huge_cotangents() -> None:
         np.testing.assert_allclose(sr.softmax_vjp([0.0, 0.0], [g, 0.0]), [g / 4, -g / 4])
 
 
-@pytest.mark.parametrize("classes", [1, 2, 3, 5])
-def test_memory_for_few_classes(classes: int) -> None:
-    """A dozen numbers a row count where rows are short."""
-    z = np.random.default_rng(classes).normal(size=(100_000, classes))
-    y = np.zeros(len(z), int)
-    for shifted in (z, z + 5000):
-        sr.cross_entropy_value_and_grad(shifted, y)
-        tracemalloc.start()
-        _, gradient = sr.cross_entropy_value_and_grad(shifted, y)
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak - gradient.nbytes <= 2 * 2**20
-
-
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shape", [(60, 1024), (1000, 512), (3000, 128)])
 def test_classes_at_steps_of_a_kilobyte(shape: tuple[int, int], dtype: type) -> None:
@@ -596,3 +581,19 @@ def test_a_block_after_one_of_other_sums(shape: tuple[int, int]) -> None:
             np.testing.assert_array_equal(function(z[i : i + third]), together[i : i + third])
         for i in (0, third, third + 1, 2 * third):
             np.testing.assert_array_equal(function(z[i]), together[i])
+
+
+@pytest.mark.parametrize("total", [2.0**40, 5000 / 4])
+@pytest.mark.parametrize("off", [-1e-9, 1e-9])
+@pytest.mark.parametrize("rest", [2.0**8, 1.0, 2.0**-17, 2.0**-24])
+def test_edges_of_the_split_of_many_classes(total: float, off: float, rest: float) -> None:
+    """From 4097 classes on one number splits the exponentials of rows with K/4 ≤ S ≤ 2⁴⁰; the
+    smaller S - e is beside it, the earlier it must be summed anew."""
+    row = generator(f"split {total} {off} {rest}").normal(size=5000)
+    row += math.log(rest) - math.log(math.fsum(map(math.exp, row)))
+    row[7] = math.log(total - rest) + off
+    exact = oracle(row)
+    assert_ulps(sr.softmax(row), exact.probabilities(), 3.0, (total, off, rest))
+    assert_ulps(sr.softmax_complement(row), exact.complements(), 3.0, (total, off, rest))
+    assert_ulps(sr.log_softmax(row), exact.log_probabilities(), 3.0, (total, off, rest))
+    assert_ulps([sr.logsumexp(row)], [exact.logsumexp()], 3.0, (total, off, rest))
