@@ -37,8 +37,6 @@ def is_short(array: Array) -> bool:
 
 def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes as sorted non-negative integers."""
-    if type(axis) is int and -ndim <= axis < ndim:
-        return (axis % ndim,)
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     for a in axes:
         if not isinstance(a, (int, np.integer)) or isinstance(a, bool):

@@ -39,7 +39,7 @@ Pair = tuple[Number, Number]
 
 
 class Exponentials(Layout):
-    """Some rows, their exponentials e, and for each row S = ``high`` + ``low``."""
+    """Some rows, their exponentials e, and for each row S = ``high`` + ``low``: ``high`` rounded."""
 
     high: Number
     low: Number
@@ -73,8 +73,8 @@ class Exponentials(Layout):
         """S, split by the constant or by a bound of its own."""
         guess = self._total(self.e) if self.unusual else None
         self._split(self.split if guess is None else self._bound(guess, guess))
-        sums = self.high + self.low  # the same, whatever split them
-        self.least, self.most = extreme(np.minimum, sums), extreme(np.maximum, sums)
+        sums = self.high  # the same, whatever split them
+        self.least, self.most = least_of(sums), most_of(sums)
         self.unusual = not (self._is_usual(self.least) and self._is_usual(self.most))
         if self.unusual:
             bound = self._bound(sums, self._total(self.e) if guess is None else guess)
@@ -91,18 +91,19 @@ class Exponentials(Layout):
     def settle(self) -> None:
         """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""
         if not self.most <= HUGE or not (
-            self.least >= 1.0 or extreme(np.minimum, self.e) >= TINY
+            self.least >= 1.0 or least_of(self.e) >= TINY
         ):
             self.shift(self.precise(self.high, self.has_small()))
 
     def _split(self, big: Number) -> None:
-        """S = high + low."""
+        """S = high + low, high the nearest number."""
         if self.few:  # the same as below, in the same order
             values = self.e.tolist()
             parts = [(e + big) - big for e in values]
-            self.high, self.low = reduce(add, parts), reduce(add, map(sub, values, parts))
+            high, low = reduce(add, parts), reduce(add, map(sub, values, parts))
         else:
-            self.high, self.low = split_sum(self.e, big, self.axis, self.work)
+            high, low = split_sum(self.e, big, self.axis, self.work)
+        self.high, self.low = fast_two_sum(high, low)
         self.big, self.limit = big, big * (self.growth * 2.0**-49)
 
     def _total(self, values: Array) -> Number:
@@ -135,7 +136,7 @@ class Exponentials(Layout):
                 self._part(self.z, at), self._of(self.maximum, at)
             )
         self._split(choose(self.shifted, 2.0 * self._total(self.e), self.big))
-        self.low += self._total(self.lost)
+        self.high, self.low = fast_two_sum(self.high, self.low + self._total(self.lost))
 
     def _pieces(self, rows: Any) -> Iterator[Any]:
         """The index of some rows, or of pieces of a single one, to bound the memory."""
@@ -255,15 +256,22 @@ class Exponentials(Layout):
         return exp_minus(z, self.maximum)[0] if self.shifted else np.exp(z)
 
 
-def extreme(ufunc: np.ufunc, values: Any) -> float:
-    """The largest or the least of all numbers."""
-    return values if isinstance(values, float) else ufunc.reduce(values, axis=None)
+def least_of(values: Any) -> float:
+    """The least of all numbers, NaN if there is one: 0.4 of the time of a reduction."""
+    return values if isinstance(values, float) else values.item(values.argmin())
+
+
+def most_of(values: Any) -> float:
+    """The largest of all numbers, NaN if there is one."""
+    return values if isinstance(values, float) else values.item(values.argmax())
 
 
 def below(numbers: Number, limit: Number) -> Any:
     """The rows whose number is below a limit, or False if none is."""
-    distance = numbers - limit
-    return distance < 0.0 if extreme(np.fmin, distance) < 0.0 else False
+    short = numbers < limit
+    if isinstance(short, bool):
+        return short
+    return short if np.count_nonzero(short) else False
 
 
 def choose(condition: Any, a: Number, b: Number) -> Number:

@@ -66,7 +66,8 @@ class Block(Exponentials):
 
     def logarithms(self) -> Operation:
         """log p of all entries as an operation still to be done: neither term is positive."""
-        return np.subtract, np.subtract(self.z, self.maximum, out=self.work), self.log_sum
+        below = np.subtract(self.z, self.spread(self.maximum, self.work), out=self.work)
+        return np.subtract, below, self.spread(self.log_sum, self.e)
 
     def minus_log(self, z: Number, scale: float) -> Number:
         """-log p·scale of one logit a row: both terms ≥ 0."""
@@ -78,22 +79,19 @@ class Block(Exponentials):
     @lazy
     def log(self) -> Number:
         """log S."""
-        rounded = self.high + self.low
-        value = np.log(rounded)
-        value += (self.high - rounded + self.low) / rounded
+        value = np.log(self.high)
+        value += self.low / self.high
         return self.own(value)
 
     def denominator(self, count: float) -> Pair:
         """S·count without its rounding, as D/(1 - tilt)."""
         if self._denominator[0] != count:
-            rounded = near = product = self.high + self.low
+            product, tilt = self.high, self.low
             if count != 1:
-                near = head(rounded)
+                near = head(self.high)
                 product = near * count  # exact
-            tilt = self.high - near
-            tilt += self.low
-            tilt /= rounded
-            self._denominator = count, product, tilt
+                tilt = (self.high - near) + tilt
+            self._denominator = count, product, tilt / self.high
         return self._denominator[1:]
 
     def complement(self, rest: Pair, count: float = 1.0) -> Number:
@@ -109,7 +107,7 @@ class Block(Exponentials):
     def complements(self) -> Array:
         """1 - p for all entries: by subtraction up to p = 1/2, beyond only possible for a pivot."""
         pivot = self.complement(self.pivot_rest)
-        p = np.divide(self.e, self.high + self.low, out=self.work)
+        p = np.divide(self.e, self.spread(self.high, self.work), out=self.work)
         large = p > 0.5
         q = np.subtract(1.0, p, out=p)
         np.copyto(q, pivot, where=large)
@@ -121,8 +119,8 @@ class Block(Exponentials):
         What a division by the rounded S·count would lose, up to 1 ULP, is taken off afterwards.
         """
         product, tilt = self.denominator(count)
-        p = np.divide(self.e, product, out=self.e)
-        tails = np.multiply(p, tilt, out=self.work)
+        p = np.divide(self.e, self.spread(product, self.work), out=self.e)
+        tails = np.multiply(p, self.spread(tilt, self.work), out=self.work)
         if self.lost is not None:
             tails -= np.divide(self.lost, product, out=self.lost)
         return np.subtract, p, tails

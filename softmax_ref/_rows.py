@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,23 +21,40 @@ from ._short import ShortBlock
 BUDGET = 176_000
 
 
+class Shape(NamedTuple):
+    """The shape of an array with the classes on some axes."""
+
+    axes: tuple[int, ...]  # of the classes
+    kept: tuple[int, ...]  # the lengths of the other axes
+    order: tuple[int, ...] | None  # of the axes, if they have to move to become a cube
+    ordered: tuple[int, ...]  # their lengths in that order
+    sizes: tuple[int, int, int]  # of the cube: before, classes, after
+
+
+def _shape_of_rows(shape: tuple[int, ...], axis: Axis) -> Shape:
+    shape = shape or (1,)  # a number is a row of one class
+    axes, order = normal_axes(axis, len(shape)), None
+    first, last = axes[0], axes[-1] + 1
+    if last - first > len(axes):  # not neighbours: bring them to the end
+        order = (*(a for a in range(len(shape)) if a not in axes), *axes)
+        shape = tuple(shape[a] for a in order)
+        first, last = len(shape) - len(axes), len(shape)
+    sizes = math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:])
+    return Shape(axes, shape[:first] + shape[last:], order, shape, sizes)
+
+
+_known_shape_of_rows = lru_cache(maxsize=256)(_shape_of_rows)  # 0.9 µs less
+
+
 class Rows:
     """Logits seen as a cube (before, classes, after): before × after rows, along the middle."""
 
     def __init__(self, z: ArrayLike, axis: Axis) -> None:
         given = real_array(z, "z")
         self.dtype, self.shape = float_type(given), given.shape
-        shape = given.shape or (1,)  # a number is a row of one class
-        axes = normal_axes(axis, len(shape))
-        first, last = axes[0], axes[-1] + 1
-        self.order: tuple[int, ...] | None = None
-        if last - first > len(axes):  # not neighbours: bring them to the end
-            self.order = (*(a for a in range(len(shape)) if a not in axes), *axes)
-            shape = tuple(shape[a] for a in self.order)
-            first, last = len(shape) - len(axes), len(shape)
-        self.axes, self.ordered, self.kept = axes, shape, shape[:first] + shape[last:]
-        self.classes = math.prod(shape[first:last])
-        self.sizes = math.prod(shape[:first]), self.classes, math.prod(shape[last:])
+        find = _known_shape_of_rows if type(axis) is int else _shape_of_rows  # 1 == True
+        self.axes, self.kept, self.order, self.ordered, self.sizes = find(given.shape, axis)
+        self.classes = self.sizes[1]
         self.cube = self.as_cube(given)
 
     def as_cube(self, array: Array) -> Array:

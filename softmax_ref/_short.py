@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import HUGE, Pair, below, extreme
+from ._exponentials import HUGE, Pair, below, least_of, most_of
 from ._kernel import Block
 from ._layout import Need, Operation, Place, lazy
 from ._pairs import Number, total
@@ -42,7 +42,7 @@ class ShortBlock(Block):
         self.limit = self.high * 2.0**-6
 
     def settle(self) -> None:
-        least, most = extreme(np.minimum, self.high), extreme(np.maximum, self.high)
+        least, most = least_of(self.high), most_of(self.high)
         if not (least >= self.LEAST and most <= HUGE):
             self.shift(self.precise(self.high, False))
 
@@ -70,10 +70,14 @@ class ShortBlock(Block):
 
     @lazy
     def log(self) -> Number:
-        return self.own(np.log(self.high + self.low))
+        return self.own(np.log(self.high))
 
     def complement(self, rest: Pair, count: float = 1.0) -> Number:
-        return rest[0] / ((self.high + self.low) * count)
+        return rest[0] / self._times(count)
 
     def quotients(self, count: float = 1.0) -> Operation:
-        return np.multiply, self.e, 1.0 / ((self.high + self.low) * count)
+        return np.multiply, self.e, self.spread(1.0 / self._times(count), self.work)
+
+    def _times(self, count: float) -> Number:
+        """S·count."""
+        return self.high if count == 1.0 else self.high * count

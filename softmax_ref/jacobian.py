@@ -176,7 +176,7 @@ def _mean_of_long_row(block: Block, v_cube: Array, common: Number) -> Number:
     """Σ p·(v - common) of a row that comes in chunks, from its first one."""
     parts: list[float] = []
     for place, z in block.whole_rows():
-        p = block.exponentials(z) / (block.high + block.low)
+        p = block.exponentials(z) / block.high
         v = np.where(p == 0.0, 0.0, block.load(v_cube, place) - common)
         parts.append(float(large_sum(p * v, 0)))
     return large_sum(np.array(parts), 0)
