@@ -41,8 +41,8 @@ import numpy as np
 
 from ._arguments import Array
 from ._exponentials import TINY, Exponentials, Pair
-from ._layout import Operation, lazy
-from ._pairs import Number, head, quotient
+from ._layout import SPREAD, Operation, lazy
+from ._pairs import Number, head, quotient, reciprocal
 
 
 class Block(Exponentials):
@@ -119,8 +119,13 @@ class Block(Exponentials):
         What a division by the rounded S·count would lose, up to 1 ULP, is taken off afterwards.
         """
         product, tilt = self.denominator(count)
-        p = np.divide(self.e, self.spread(product, self.work), out=self.e)
-        tails = np.multiply(p, self.spread(tilt, self.work), out=self.work)
+        if self.classes > SPREAD:  # 1/(S·count) as a pair: fast where it serves many classes
+            factor, its_tail = reciprocal(product, tilt)
+            tails = np.multiply(self.e, its_tail, out=self.work)
+            p = np.multiply(self.e, factor, out=self.e)
+        else:
+            p = np.divide(self.e, self.spread(product, self.work), out=self.e)
+            tails = np.multiply(p, self.spread(tilt, self.work), out=self.work)
         if self.lost is not None:
             tails -= np.divide(self.lost, product, out=self.lost)
         return np.subtract, p, tails

@@ -127,6 +127,13 @@ def quotient(a: Number, a_low: Number, b: Number) -> tuple[Number, Number]:
     return q, tail
 
 
+def reciprocal(b: Number, tilt: Number) -> tuple[Number, Number]:
+    """(1 - tilt)/b as r - tail, tail below 2⁻⁵²·r, together right to 2⁻⁵²·u."""
+    r = 1.0 / b
+    product, low = two_product(r, b)
+    return r, r * (tilt - ((1.0 - product) - low))
+
+
 def exp_minus(z: Array, c: Number) -> tuple[Array, Array]:
     """exp(z - c) without the rounding of z - c, as its rounding and what that took."""
     e, lost = _exp_minus(z, c)

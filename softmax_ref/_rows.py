@@ -18,7 +18,7 @@ from ._short import ShortBlock
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
-BUDGET = 176_000
+BUDGET = 208_000
 
 
 class Shape(NamedTuple):

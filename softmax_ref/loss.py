@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, real_array
-from ._exponentials import HUGE
+from ._exponentials import HUGE, least_of, most_of
 from ._kernel import Block
 from ._layout import PIECE, Need, Place
 from ._pairs import Number, large_sum, pair_sum
@@ -57,7 +57,7 @@ class Losses:
             target = self.each[block.rows]
             target[...] = loss.reshape(target.shape)
             return
-        if np.maximum.reduce(loss) <= HUGE:
+        if most_of(loss) <= HUGE:
             self.pending.append(loss)
             self.count += loss.size
             if self.count > PIECE:
@@ -70,7 +70,7 @@ class Losses:
     def collect(self) -> None:
         """Add up what is pending, as a pair: a mean of millions is as accurate as each of them."""
         if self.pending:
-            loss = np.concatenate(self.pending)
+            loss = self.pending[0] if len(self.pending) == 1 else np.concatenate(self.pending)
             if loss.size < 128:  # exact, and faster for a few
                 self.parts += loss.tolist()
             else:
@@ -134,7 +134,7 @@ class HardLabels:
             )
         judged = y if self.ignore_index is None else y[y != self.ignore_index]
         if judged.size:
-            for label in (judged.min(), judged.max()):
+            for label in (least_of(judged), most_of(judged)):
                 if not 0 <= label < self.rows.classes:
                     also = "" if self.ignore_index is None else f" or {self.ignore_index}"
                     raise ValueError(
@@ -228,7 +228,7 @@ def _optional_index(ignore_index: int | None) -> int | None:
 
 
 def _fraction(label_smoothing: float) -> float:
-    if not isinstance(label_smoothing, Real) or isinstance(label_smoothing, bool):
+    if not isinstance(label_smoothing, (float, Real)) or isinstance(label_smoothing, bool):
         raise TypeError(f"label_smoothing must be a real number, got {label_smoothing!r}")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing!r}")
@@ -244,7 +244,7 @@ def _checked_weight(weight: ArrayLike, classes: int) -> Array:
 
 def _finite_and_not_negative(values: Array, name: str) -> Array:
     if values.size:
-        for extreme in (values.min(), values.max()):  # NaN shows in both
+        for extreme in (least_of(values), most_of(values)):  # NaN shows in both
             if not 0 <= extreme < np.inf:
                 raise ValueError(f"{name} must be finite and not negative, got {extreme}")
     return values
