@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add, sub
 from typing import Any
 
@@ -38,6 +38,18 @@ HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
 Pair = tuple[Number, Number]
 
 
+@lru_cache(maxsize=256)
+def _split_for(classes: int) -> tuple[float, float, float]:
+    """The constant for so many classes, how errors grow with them, and the least S it splits well.
+
+    `split_sum` has the errors.
+    """
+    wide = classes > PAIRWISE
+    split = WIDE_SPLIT if wide else SPLIT
+    growth = 16.0 * classes if wide else classes**2.0
+    return split, growth, split * growth * 2.0**-46
+
+
 class Exponentials(Layout):
     """Some rows, their exponentials e, and for each row S = ``high`` + ``low``: ``high`` rounded."""
 
@@ -54,9 +66,8 @@ class Exponentials(Layout):
     def __init__(self, cube: Array, place: Place) -> None:
         super().__init__(cube, place)
         self.few = self.count == 1 and self.classes <= FEW
-        wide = self.classes > PAIRWISE
-        self.big = self.split = WIDE_SPLIT if wide else SPLIT
-        self.growth = 16.0 * self.classes if wide else self.classes**2.0  # see `split_sum`
+        self.split, self.growth, self.usual = _split_for(self.classes)
+        self.big = self.split
 
     def exponentiate(self, need: Need = "exponentials") -> None:
         """e = exp(z) and S: needs neither m nor z - m, which saves two thirds of the time.
@@ -75,18 +86,16 @@ class Exponentials(Layout):
         self._split(self.split if guess is None else self._bound(guess, guess))
         sums = self.high  # the same, whatever split them
         self.least, self.most = least_of(sums), most_of(sums)
-        self.unusual = not (self._is_usual(self.least) and self._is_usual(self.most))
+        self.unusual = not (self.least >= self.usual and self.most <= self.split)
         if self.unusual:
             bound = self._bound(sums, self._total(self.e) if guess is None else guess)
             if np.any(bound != self.big):
                 self._split(bound)
 
-    def _is_usual(self, sums: Number) -> Any:
-        return (sums >= self.split * self.growth * 2.0**-46) & (sums <= self.split)
-
     def _bound(self, sums: Number, totals: Number) -> Number:
         """What splits the exponentials of rows with these sums, once accurate and once plain."""
-        return choose(self._is_usual(sums), self.split, 2.0 * totals)
+        usual = (sums >= self.usual) & (sums <= self.split)
+        return choose(usual, self.split, 2.0 * totals)
 
     def settle(self) -> None:
         """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""

@@ -18,7 +18,7 @@ PIECE = 8_000  # numbers at a time where temporary arrays are needed
 #: up to so many classes, reductions run across rows instead of along them; wherever the rows lie,
 #: as the order of the terms decides the last bit of a sum
 CLASS_MAJOR = 50
-SPREAD = 150  # classes of rows up to which a number a row is copied to each of its classes
+SPREAD = 150  # numbers side by side up to which what belongs to a row is copied to its classes
 Place = tuple[slice, slice, slice]
 #: what a block is for: p alone; e and S - e; z, S and S - e; S and S - e; S where exp(z) allows it
 Need = Literal["probabilities", "exponentials", "logits", "sums", "unshifted sums"]
@@ -132,9 +132,9 @@ class Layout:
     def spread(self, numbers: Number, memory: Array) -> Number:
         """Numbers one a row as an operand for all classes; may overwrite the memory.
 
-        NumPy takes 40 ns to begin a row with another number: a copy for each class is faster.
+        NumPy takes 40 ns to begin a line of numbers: where lines are short, copies are faster.
         """
-        if self.axis == 0 or self.classes > SPREAD:
+        if self.count == 1 or self.z.shape[1] > SPREAD:
             return numbers
         memory[...] = numbers
         return memory
@@ -165,8 +165,9 @@ class Layout:
     def write(self, cube: Array, operation: Operation, at: Any = None, values: Any = None) -> None:
         """cube[this block] = result of the operation, with other values at an index."""
         target = self.view(cube)
-        in_place = _in_lines(target) or (target.ndim < 3 and target.size <= 1000)
-        direct = in_place and target.dtype == FLOAT64
+        direct = target.dtype == FLOAT64 and (
+            _in_lines(target) or (target.ndim < 3 and target.size <= 1000)
+        )
         ufunc, *operands = operation
         if ufunc is np.positive and not direct:
             result = operands[0]

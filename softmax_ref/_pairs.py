@@ -64,7 +64,10 @@ def split_sum(
     big = np.asarray(big)  # NumPy takes a float 0.2 µs slower
     parts = np.add(terms, big, out=work)
     parts -= big
-    high = total(parts, axis, PAIRWISE)
+    if axis < parts.ndim - 1 and parts.size <= PAIRWISE:  # by BLAS in an order of its own
+        high = _ONES[: len(parts)].dot(parts)[np.newaxis]
+    else:
+        high = total(parts, axis, PAIRWISE)
     np.subtract(terms, parts, out=parts)
     return high, total(parts, axis, PAIRWISE)
 

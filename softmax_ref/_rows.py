@@ -81,7 +81,8 @@ class Rows:
         step, width = before, after
         if numbers > 1024:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
-            count = self._rows_at_once(temporaries)
+            again = need == "unshifted sums"  # takes memory for the rows to be done again
+            count = self._rows_at_once(temporaries + again)
             step, width = max(1, count // after), min(count, after)
         if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
             for i in range(before):

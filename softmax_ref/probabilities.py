@@ -188,7 +188,7 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     rows = Rows(z, axis)
     out = np.full((rows.sizes[0], rows.sizes[2]), -np.inf, rows.dtype)
     later = Later(out)
-    for block in rows.blocks("unshifted sums", temporaries=1):  # for rows to be done again
+    for block in rows.blocks("unshifted sums"):
         value, again = log_of_sum(block)
         target = out[block.rows]
         target[...] = np.reshape(value, target.shape)
