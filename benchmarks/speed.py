@@ -4,9 +4,9 @@
 
 For every shape and type softmax_ref and one peer run in turns of 5 ms or more, and the best time of
 each counts: a slow moment of the machine hits both alike.  Only two at a time, because what one
-leaves behind (threads, a heap in pieces) weighs on the next.  The logits are N(0, 3²).  Beside every
-ratio stands the worst error in ULP on the same logits with one confident row (its label 40 above
-the rest), judged by `softmax_ref.exact` on up to 40 rows.
+leaves behind (threads, a heap in pieces) weighs on the next.  The logits are N(0, 3²).  Beside
+every ratio stands the worst error in ULP on the same logits with one confident row (its label 40
+above the rest), judged by `softmax_ref.exact` on up to 40 rows.
 Peers run on one thread; PyTorch's and JAX's loss is forward and backward.  Also printed: classes on
 axis 0, every fourth row confident, how time grows with N and K (slopes of log time, 1 is linear),
 the peak of memory beyond the output, and what normalised log-probabilities cost logsumexp.

@@ -15,6 +15,7 @@ e, top                           exp(z), or exp(z - m) with TwoSum    ε; 1 exac
 S = high + low                   ExtractVector: no rounding           ε, most of it the pivot's
 S - e                            (high - e) + low, a pair             ε, or summed anew: 2ε
 softmax, hard-label gradient     e/D - e/D·tilt, S·N = D/(1 - tilt)   2ε + 2u
+for more than 150 classes        e·r - e·tail, r - tail = 1/(S·N)     2ε + 2u
 1 - p at the label, 1 - p > ½    (S - e)/(S·N), likewise              2ε + 2u
 1 - p ≥ ½ elsewhere              fl(1 - p)                            ε + 3u
 L = log(S/top)                   log1p((S - top)/top), ratio a pair   3ε + u

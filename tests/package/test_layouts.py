@@ -1,8 +1,9 @@
 """The suite once more, with rows laid out in memory as few of its arrays would be.
 
 A row of more than 50 000 classes is summed chunk by chunk, and so are its losses and products; from
-51 classes on the rows of a block lie one after the other instead of class by class.  No oracle can
-afford many rows of such lengths; with limits of a few classes it can.
+51 classes on the rows of a block lie one after the other instead of class by class, and from 151 on
+they are not divided but multiplied.  No oracle can afford many rows of such lengths; with limits of
+a few classes it can.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import test_accuracy
 import test_edges
 import test_options
 
-from softmax_ref import _exponentials, _layout, _rows
+from softmax_ref import _exponentials, _kernel, _layout, _rows
 
 
 @pytest.fixture(autouse=True, params=["chunks of three", "row-major"])
@@ -21,6 +22,7 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         for module in (_layout, _rows):
             monkeypatch.setattr(module, "CLASS_MAJOR", 0)
         monkeypatch.setattr(_exponentials, "FEW", 0)
+        monkeypatch.setattr(_kernel, "SPREAD", 0)
     else:
         monkeypatch.setattr(_rows, "LONGEST", 3)
         monkeypatch.setattr(_rows, "BLOCK", 3)

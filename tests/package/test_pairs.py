@@ -19,6 +19,7 @@ from softmax_ref._pairs import (
     exp_minus,
     head,
     quotient,
+    reciprocal,
     rest_by_shift,
     split_sum,
     total,
@@ -57,6 +58,14 @@ def test_a_quotient_has_80_bits(a: float, share: float, b: float) -> None:
     q, tail = quotient(a, a_low, b)
     exact = (Fraction(a) + Fraction(a_low)) / Fraction(b)
     assert abs(Fraction(q) + Fraction(tail) - exact) <= abs(exact) / 2**76
+
+
+@given(ordinary, st.floats(-1, 1))
+def test_a_reciprocal_has_100_bits(b: float, share: float) -> None:
+    tilt = share * 2.0**-53
+    r, tail = reciprocal(b, tilt)
+    exact = (1 - Fraction(tilt)) / Fraction(b)
+    assert abs(Fraction(r) - Fraction(tail) - exact) <= abs(exact) / 2**100
 
 
 @pytest.mark.parametrize(

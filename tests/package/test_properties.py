@@ -39,6 +39,28 @@ def total(values: object) -> float:
 
 
 # --------------------------------------------------------------------------------------------------
+# What is added to the error of NumPy's exp.
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 50, 51, 150, 151, 1000])
+def test_two_roundings_follow_the_exponentials(classes: int) -> None:
+    """Half a unit for the quotient and half for taking off its tail, as if S had all its digits.
+
+    The contract has room for one more, so that its tests would seldom notice a tail that is lost.
+    """
+    rng = generator(f"two roundings {classes}")
+    z = rng.normal(0, 3, (max(2, 600 // classes), classes))
+    labels = rng.integers(0, classes, len(z))
+    p, gradient = sr.softmax(z), sr.cross_entropy_grad(z, labels)
+    for row, e in enumerate(np.exp(z).tolist()):
+        s = sum(map(Fraction, e))
+        for k in range(classes):
+            assert ulps(p[row, k], Fraction(e[k]) / s) <= 1 + 2.0**-20
+            if k != labels[row] and classes > 2:  # of two, both entries are (S - e)/S
+                assert ulps(gradient[row, k], Fraction(e[k]) / (s * len(z))) <= 1 + 2.0**-20
+
+
+# --------------------------------------------------------------------------------------------------
 # Ties, order, permutations.
 
 
