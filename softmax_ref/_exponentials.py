@@ -51,7 +51,7 @@ def _split_for(classes: int) -> tuple[float, float, float]:
 
 
 class Exponentials(Layout):
-    """Some rows, their exponentials e, and S of each row: ``high``, rounded, and ``low``, the rest."""
+    """Some rows, their exponentials e, and each S: ``high``, rounded, and the rest, ``low``."""
 
     high: Number
     low: Number
