@@ -6,6 +6,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 from generators import FAMILIES, batches, dyadic_rows, family, generator, rows
@@ -15,6 +16,7 @@ from oracles import apart, oracle, ulps
 
 import softmax_ref as sr
 from softmax_ref import exact
+from softmax_ref._pairs import exp_minus
 
 UNIT = 2.0**-53
 LEAST = 5e-324
@@ -42,22 +44,45 @@ def total(values: object) -> float:
 # What is added to the error of NumPy's exp.
 
 
+@pytest.mark.parametrize("offset", [0.0, 5000.3], ids=["plain", "shifted"])
 @pytest.mark.parametrize("classes", [2, 3, 10, 50, 51, 150, 151, 1000])
-def test_two_roundings_follow_the_exponentials(classes: int) -> None:
+def test_two_roundings_follow_the_exponentials(classes: int, offset: float) -> None:
     """Half a unit for the quotient and half for taking off its tail, as if S had all its digits.
 
     The contract has room for one more, so that its tests would seldom notice a tail that is lost.
     """
-    rng = generator(f"two roundings {classes}")
-    z = rng.normal(0, 3, (max(2, 600 // classes), classes))
+    rng = generator(f"two roundings {classes}, {offset}")
+    z = rng.normal(0, 2, (max(4, 600 // classes), classes)) + offset
     labels = rng.integers(0, classes, len(z))
-    p, gradient = sr.softmax(z), sr.cross_entropy_grad(z, labels)
-    for row, e in enumerate(np.exp(z).tolist()):
-        s = sum(map(Fraction, e))
-        for k in range(classes):
-            assert ulps(p[row, k], Fraction(e[k]) / s) <= 1 + 2.0**-20
-            if k != labels[row] and classes > 2:  # of two, both entries are (S - e)/S
-                assert ulps(gradient[row, k], Fraction(e[k]) / (s * len(z))) <= 1 + 2.0**-20
+    p, q = sr.softmax(z), sr.softmax_complement(z)
+    gradient = sr.cross_entropy_grad(z, labels)
+    if offset:
+        e, lost = exp_minus(z, z.max(axis=1, keepdims=True))
+    else:
+        e, lost = np.exp(z), np.zeros_like(z)
+    limit = 1 + 2.0**-20
+    for i, (y, first, second) in enumerate(zip(labels, e.tolist(), lost.tolist(), strict=True)):
+        terms = [Fraction(a) + Fraction(b) for a, b in zip(first, second, strict=True)]
+        s = sum(terms)
+        for k, term in enumerate(terms):
+            assert ulps(p[i, k], term / s) <= limit
+            if k != y and classes > 2:  # of two classes, both entries are (S - e)/S
+                assert ulps(gradient[i, k], term / (s * len(z))) <= limit
+        rest = s - Fraction(first[y])  # beside a large one, what its rounding took is left to err
+        if rest > s / 2:
+            assert ulps(-gradient[i, y], rest / (s * len(z))) <= limit + (1 if offset else 0)
+            assert ulps(q[i, y], rest / s) <= limit + 1  # 1 - p, one more
+
+
+def test_two_roundings_follow_log_of_the_sum() -> None:
+    """NumPy's log, 0.7 units at most, and its correction where S is not much above 1."""
+    z = generator("log of the sum").uniform(-3.0, -2.1, (400, 20))
+    for row, value in zip(np.exp(z).tolist(), sr.logsumexp(z).tolist(), strict=True):
+        s = sum(map(Fraction, row))
+        if s > 1.35:  # 0.3: below, there are more digits to S than these exponentials have
+            with mpmath.workprec(200):
+                exact = mpmath.log(mpmath.mpf(s.numerator) / s.denominator)
+            assert ulps(value, exact) <= 1.2 + 2.0**-20
 
 
 # --------------------------------------------------------------------------------------------------
