@@ -421,6 +421,22 @@ def test_families_in_short_formats(name: str, dtype: type) -> None:
         assert_ulps(jacobian[i], flat(oracle(row).jacobian()), 2 * limit - 0.5, row.tolist(), dtype)
 
 
+@pytest.mark.parametrize("gap", [8.0, 16.0, 20.0, 22.0, 23.0, 24.0, 24.5, 25.0, 30.0])
+def test_confident_rows_of_many_classes_in_a_short_format(gap: float) -> None:
+    """Where the sum is a plain one, and S - e has few of its digits: 2⁻⁴⁴ of it are promised."""
+    z = generator(f"confident, short {gap}").normal(0, 1, (8, 60)).astype(np.float32)
+    z[:, 7] = gap
+    want = cross_entropy(z, [7] * 8, reduction="none")
+    loss, gradient = sr.cross_entropy_value_and_grad(z, [7] * 8, reduction="none")
+    limit = 0.5 + 2.0**-20
+    assert_ulps(loss, want.rows, limit, gap, np.float32)
+    assert_ulps(gradient, flat(want.gradient), limit, gap, np.float32)
+    log_p, q = sr.log_softmax(z), sr.softmax_complement(z)
+    for i, row in enumerate(z):
+        assert_ulps(log_p[i], oracle(row).log_probabilities(), limit, gap, np.float32)
+        assert_ulps(q[i], oracle(row).complements(), limit, gap, np.float32)
+
+
 @given(rows(), st.sampled_from([np.float32, np.float16]))
 def test_short_formats_any_row(row: list[float], dtype: type) -> None:
     limit = float(np.finfo(dtype).max)
