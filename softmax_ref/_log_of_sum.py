@@ -59,7 +59,7 @@ def _no_worse(value: Number, m: Number) -> Any:
 def _from_maximum(block: Block) -> tuple[Number, Array]:
     """m + log Σ exp(z - m) of each row, and the rows in which the two cancel.
 
-    The error of the logarithm, L, grows by L / |m + L|; float32 can spare 8 bits.
+    The error of the logarithm, L, grows by L / |m + L|; float32 can spare 6 bits.
     """
     m, log_sum = block.maximum, block.log_sum
     value = np.where(np.isinf(m), m, m + log_sum)

@@ -16,7 +16,9 @@ from oracles import apart, oracle, ulps
 
 import softmax_ref as sr
 from softmax_ref import exact
+from softmax_ref._log_of_sum import log_of_sum
 from softmax_ref._pairs import exp_minus
+from softmax_ref._rows import Rows
 
 UNIT = 2.0**-53
 LEAST = 5e-324
@@ -44,19 +46,22 @@ def total(values: object) -> float:
 # What is added to the error of NumPy's exp.
 
 
-@pytest.mark.parametrize("offset", [0.0, 5000.3], ids=["plain", "shifted"])
+@pytest.mark.parametrize("shifted", [False, True], ids=["plain", "shifted"])
 @pytest.mark.parametrize("classes", [2, 3, 10, 50, 51, 150, 151, 1000])
-def test_two_roundings_follow_the_exponentials(classes: int, offset: float) -> None:
+def test_two_roundings_follow_the_exponentials(classes: int, shifted: bool) -> None:
     """Half a unit for the quotient and half for taking off its tail, as if S had all its digits.
 
     The contract has room for one more, so that its tests would seldom notice a tail that is lost.
     """
-    rng = generator(f"two roundings {classes}, {offset}")
-    z = rng.normal(0, 2, (max(4, 600 // classes), classes)) + offset
+    rng = generator(f"two roundings {classes}, {shifted}")
+    z = rng.normal(0, 2, (max(4, 600 // classes), classes))
+    if shifted:  # S < 1 beside an exp(z) below 1e-240; z - m is rounded wherever |m| < |z - m|
+        z = -np.log(classes) - rng.exponential(2.0, (max(4, 3000 // classes), classes))
+        z[:, -1] = -560.0 - rng.random(len(z))
     labels = rng.integers(0, classes, len(z))
     p, q = sr.softmax(z), sr.softmax_complement(z)
     gradient = sr.cross_entropy_grad(z, labels)
-    if offset:
+    if shifted:
         e, lost = exp_minus(z, z.max(axis=1, keepdims=True))
     else:
         e, lost = np.exp(z), np.zeros_like(z)
@@ -70,8 +75,38 @@ def test_two_roundings_follow_the_exponentials(classes: int, offset: float) -> N
                 assert ulps(gradient[i, k], term / (s * len(z))) <= limit
         rest = s - Fraction(first[y])  # beside a large one, what its rounding took is left to err
         if rest > s / 2:
-            assert ulps(-gradient[i, y], rest / (s * len(z))) <= limit + (1 if offset else 0)
+            assert ulps(-gradient[i, y], rest / (s * len(z))) <= limit + (1 if shifted else 0)
             assert ulps(q[i, y], rest / s) <= limit + 1  # 1 - p, one more
+
+
+@pytest.mark.parametrize("shifted", [False, True], ids=["plain", "shifted"])
+@pytest.mark.parametrize("classes", [2, 3, 10, 50, 51, 1000, 5000, 60_000])
+def test_sums_are_right_to_58_bits(classes: int, shifted: bool) -> None:
+    """2⁻⁵⁹ by the bound, and the rounding of their lower part; what e itself has lost included."""
+    rng = generator(f"sums {classes}, {shifted}")
+    if shifted:  # by m, with ties of which z - m is rounded, and an exp(z) below 1e-240
+        limit = 2.0 ** math.ceil(math.log2(math.log(classes) + 1.0))
+        m = -limit * rng.uniform(0.95, 0.99, (4, 1))
+        z = np.repeat(m - limit * rng.uniform(1.01, 1.1, (4, 1)), classes, axis=1)
+        z[:, :1], z[:, -1] = m, -560.0
+    else:
+        z = 1.0 - np.log(classes) - rng.exponential(2.0, (4, classes))
+    whole: dict[int, Fraction] = {}
+    for block in Rows(z, 1).blocks():
+        assert (block.shifted is not False) == shifted
+        first, count = block.place[0].start, block.count
+        e = np.reshape(block.e if block.axis or count == 1 else block.e.T, (count, -1))
+        lost = np.zeros_like(e) if block.lost is None else block.lost
+        lost = np.reshape(lost if block.axis or count == 1 else lost.T, (count, -1))
+        for i in range(count):
+            terms = [*e[i].tolist(), *lost[i].tolist()]
+            whole[first + i] = whole.get(first + i, Fraction(0)) + sum(map(Fraction, terms))
+        sums = zip(np.ravel(block.high).tolist(), np.ravel(block.low).tolist(), strict=True)
+        for i, (high, low) in enumerate(sums):
+            if (block.place[1].stop or classes) >= classes:  # all chunks of the row have come
+                exact = whole[first + i]
+                assert high + low == high
+                assert abs(Fraction(high) + Fraction(low) - exact) <= exact / 2**58
 
 
 def test_two_roundings_follow_log_of_the_sum() -> None:
@@ -83,6 +118,19 @@ def test_two_roundings_follow_log_of_the_sum() -> None:
             with mpmath.workprec(200):
                 exact = mpmath.log(mpmath.mpf(s.numerator) / s.denominator)
             assert ulps(value, exact) <= 1.2 + 2.0**-20
+
+
+def test_float32_has_44_bits_before_it_is_rounded() -> None:
+    """Of results that are rounded to 24, the tests of the contract see few of the last bits."""
+    rng = generator("44 bits")
+    for exponent in range(-24, 3):
+        log_p = sr.log_softmax(rng.normal(0, 2, (20, 12)))
+        z = (log_p + 2.0**exponent * rng.uniform(-1, 1, (20, 1))).astype(np.float32)
+        (block,) = Rows(z, 1).blocks("unshifted sums")
+        value, again = log_of_sum(block)
+        for i in sorted({*range(20)} - {*again.tolist()}):
+            exact = oracle(z[i]).logsumexp()
+            assert abs(np.ravel(value)[i] - exact) <= abs(exact) * 2.0**-44, (exponent, z[i])
 
 
 # --------------------------------------------------------------------------------------------------
