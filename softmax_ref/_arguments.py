@@ -15,9 +15,12 @@ FLOAT64 = np.dtype(np.float64)
 
 def real_array(value: ArrayLike, name: str) -> Array:
     """The argument as an array of float16, float32, float64, integers or bools, else TypeError."""
-    if isinstance(value, np.ma.MaskedArray):
+    if type(value) is np.ndarray:
+        array = value
+    elif isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be a masked array: mask a class with -inf instead")
-    array = np.asarray(value)
+    else:
+        array = np.asarray(value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be real numbers of at most 64 bits, got {array.dtype}")
     return array
@@ -28,11 +31,6 @@ def float_type(array: Array) -> np.dtype[Any]:
     if array.dtype.kind != "f":
         return FLOAT64
     return array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
-
-
-def is_short(array: Array) -> bool:
-    """Whether these are float32 or float16, which float64 computes with bits to spare."""
-    return array.dtype.kind == "f" and array.dtype.itemsize < 8
 
 
 def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:

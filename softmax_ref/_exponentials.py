@@ -85,7 +85,10 @@ class Exponentials(Layout):
         guess = self._total(self.e) if self.unusual else None
         self._split(self.split if guess is None else self._bound(guess, guess))
         sums = self.high  # the same, whatever split them
-        self.least, self.most = least_of(sums), most_of(sums)
+        if self.count == 1:
+            self.least = self.most = sums
+        else:
+            self.least, self.most = least_of(sums), most_of(sums)
         self.unusual = not (self.least >= self.usual and self.most <= self.split)
         if self.unusual:
             bound = self._bound(sums, self._total(self.e) if guess is None else guess)
@@ -267,12 +270,12 @@ class Exponentials(Layout):
 
 def least_of(values: Any) -> Any:
     """The least of all numbers, NaN if there is one, in 0.4 of the time of a reduction."""
-    return values if isinstance(values, float) else values.item(values.argmin())
+    return values.item(values.argmin())
 
 
 def most_of(values: Any) -> Any:
     """The largest of all numbers, NaN if there is one; of booleans, whether one is true."""
-    return values if isinstance(values, float) else values.item(values.argmax())
+    return values.item(values.argmax())
 
 
 def below(numbers: Number, limit: Number) -> Any:

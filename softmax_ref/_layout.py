@@ -53,7 +53,6 @@ class Layout:
         before, self.classes, after = part.shape
         self.count = before * after
         self.axis = 0 if self.classes <= CLASS_MAJOR or self.count == 1 else 1
-        self.first = not place[1].start  # false for all chunks of a long row but one
         if self.count == 1:
             shape: tuple[int, ...] = (self.classes,)
         else:
@@ -119,6 +118,11 @@ class Layout:
         return copy
 
     @property
+    def first(self) -> bool:
+        """False for all chunks of a long row but one."""
+        return not self.place[1].start
+
+    @property
     def rows(self) -> tuple[slice, slice]:
         """Where these rows are in an array (before, after)."""
         return self.place[0], self.place[2]
@@ -165,9 +169,7 @@ class Layout:
     def write(self, cube: Array, operation: Operation, at: Any = None, values: Any = None) -> None:
         """cube[this block] = result of the operation, with other values at an index."""
         target = self.view(cube)
-        direct = target.dtype == FLOAT64 and (
-            _in_lines(target) or (target.ndim < 3 and target.size <= 1000)
-        )
+        direct = target.dtype == FLOAT64 and _in_lines(target)
         ufunc, *operands = operation
         if ufunc is np.positive and not direct:
             result = operands[0]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import FLOAT64, Array, Axis, float_type, is_short, normal_axes, real_array
+from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_array
 from ._kernel import Block
 from ._layout import BLOCK, CLASS_MAJOR, LONGEST, PIECE, Need
 from ._long_rows import chunks
@@ -19,6 +19,7 @@ from ._short import ShortBlock
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
 BUDGET = 208_000
+ALL = slice(None)
 
 
 class Shape(NamedTuple):
@@ -56,6 +57,8 @@ class Rows:
         self.axes, self.kept, self.order, self.ordered, self.sizes = find(given.shape, axis)
         self.classes = self.sizes[1]
         self.cube = self.as_cube(given)
+        #: whether these are float32 or float16, which float64 computes with bits to spare
+        self.short = self.dtype.itemsize < 8
 
     def as_cube(self, array: Array) -> Array:
         """An array of the shape of z as a cube; a view wherever NumPy can make one."""
@@ -65,7 +68,7 @@ class Rows:
         """A cube in the shape of z; a NumPy scalar for 0-d."""
         if self.order:
             return cube.reshape(self.ordered).transpose(np.argsort(self.order))
-        return cube.reshape(self.shape)[()]
+        return cube.reshape(self.shape) if self.shape else cube[0, 0, 0]
 
     def blocks(self, need: Need = "exponentials", temporaries: int = 0) -> Iterator[Block]:
         """All rows, a block at a time that leaves room for some arrays of its size.
@@ -77,7 +80,7 @@ class Rows:
         numbers = before * classes * after
         if not numbers:
             return
-        kind, unusual = ShortBlock if is_short(self.cube) else Block, False
+        kind, unusual = ShortBlock if self.short else Block, False
         step, width = before, after
         if numbers > 1024:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
@@ -87,12 +90,12 @@ class Rows:
         if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
             for i in range(before):
                 for j in range(after):
-                    place = slice(i, i + 1), slice(None), slice(j, j + 1)
+                    place = slice(i, i + 1), ALL, slice(j, j + 1)
                     yield from chunks(kind, self.cube, place, 4 * BLOCK // (4 + temporaries), need)
             return
         for i in range(0, before, step):
             for j in range(0, after, width):
-                block = kind(self.cube, (slice(i, i + step), slice(None), slice(j, j + width)))
+                block = kind(self.cube, (slice(i, i + step), ALL, slice(j, j + width)))
                 block.unusual = unusual  # so are neighbours, often
                 block.exponentiate(need)
                 unusual = block.unusual
@@ -102,7 +105,7 @@ class Rows:
 
     def _arrays(self) -> int:
         """How many arrays of its size a block takes: e, what that lost, work, and a copy of z."""
-        if is_short(self.cube):  # loses nothing
+        if self.short:  # loses nothing
             return 3
         _, classes, after = self.sizes
         in_lines = after == 1 and self.cube.strides[1] == 8 and classes > CLASS_MAJOR

@@ -42,7 +42,10 @@ class ShortBlock(Block):
         self.limit = self.high * 2.0**-6
 
     def settle(self) -> None:
-        least, most = least_of(self.high), most_of(self.high)
+        if self.count == 1:
+            least = most = self.high
+        else:
+            least, most = least_of(self.high), most_of(self.high)
         if not (least >= self.LEAST and most <= HUGE):
             self.shift(self.precise(self.high, False))
 
