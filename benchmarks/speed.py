@@ -8,8 +8,9 @@ leaves behind (threads, a heap in pieces) weighs on the next.  The logits are N(
 every ratio stands the worst error in ULP on the same logits with one confident row (its label 40
 above the rest), judged by `softmax_ref.exact` on up to 40 rows.
 Peers run on one thread; PyTorch's and JAX's loss is forward and backward.  Also printed: classes on
-axis 0, every fourth row confident, how time grows with N and K (slopes of log time, 1 is linear),
-the peak of memory beyond the output, and what normalised log-probabilities cost logsumexp.
+axis 0, every fourth row confident, float64 exp alone beside the peers' float32, how time grows with
+N and K (slopes of log time, 1 is linear), the peak of memory beyond the output, and what normalised
+log-probabilities cost logsumexp.
 """
 
 from __future__ import annotations
@@ -255,6 +256,25 @@ def confident(seconds: float) -> None:
             print(f"{shape[0]:>6} × {shape[1]:<6}{function:18}", *ratios)
 
 
+def exponentials(seconds: float) -> None:
+    """What float32 pays for results that are rounded once: the exponentials take float64."""
+    print("\nfloat64 exp alone, in the cache / a peer's whole call in float32")
+    for shape in ((10_000, 100), (1000, 1000), (128, 32_000)):
+        z, y = logits(shape, "float32")
+        blocks = np.array_split(z.astype(np.float64).ravel(), z.size // 32_000)
+        e = np.empty(blocks[0].size)
+
+        def alone(blocks: list[Array] = blocks, e: Array = e) -> None:
+            for block in blocks:
+                np.exp(block, out=e[: block.size])
+
+        for function in ("softmax", "log_softmax"):
+            calls = candidates(function, z, y, -1) | {"softmax_ref": alone}
+            _, found = against_peers(calls, seconds / 2)
+            ratios = (f"{ratio:.2f} × {peer}" for peer, ratio in found.items())
+            print(f"{shape[0]:>6} × {shape[1]:<6}{function:18}", *ratios)
+
+
 def slopes(seconds: float) -> None:
     """How time grows with the number of rows and of classes."""
     print("\nslope of log time (1: linear)")
@@ -370,6 +390,7 @@ def main() -> int:
     summary(records)
     other_axis(options.seconds)
     confident(options.seconds)
+    exponentials(options.seconds)
     slopes(options.seconds)
     memory()
     normalised(options.seconds)
