@@ -102,9 +102,7 @@ class Exponentials(Layout):
 
     def settle(self) -> None:
         """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""
-        if not self.most <= HUGE or not (
-            self.least >= 1.0 or least_of(self.e) >= TINY
-        ):
+        if not self.most <= HUGE or not (self.least >= 1.0 or least_of(self.e) >= TINY):
             self.shift(self.precise(self.high, self.has_small()))
 
     def _split(self, big: Number) -> None:
