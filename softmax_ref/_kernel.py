@@ -50,7 +50,6 @@ class Block(Exponentials):
     """Some rows, and what is made of their exponentials and sums."""
 
     SURE = 1.0  # where |log S| is as large, its error is small enough
-    SPARE = 1.0  # how many times the error of a logsumexp may grow by cancellation
     LEAST = TINY  # S from here on has all its digits
     _denominator: tuple[float, Number, Number] = (0.0, 0.0, 0.0)  # the last one
 

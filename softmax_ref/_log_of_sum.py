@@ -59,14 +59,16 @@ def _no_worse(value: Number, m: Number) -> Any:
 def _from_maximum(block: Block) -> tuple[Number, Array]:
     """m + log Σ exp(z - m) of each row, and the rows in which the two cancel.
 
-    The error of the logarithm, L, grows by L / |m + L|; float32 can spare 6 bits.
+    The error of the logarithm, L, grows by L / |m + L|.  (float32 has no bits to spare for that: of
+    L that is 2⁻⁶ or more, 2⁻⁵⁰ may be wrong.)
     """
     m, log_sum = block.maximum, block.log_sum
     value = np.where(np.isinf(m), m, m + log_sum)
-    cancelled = (m < 0.0) & (log_sum > abs(value) * block.SPARE)
+    cancelled = (m < 0.0) & (log_sum > abs(value))
     if not np.any(cancelled):
         return value, NO_ROWS
-    will_do = _no_worse(block.log, m) & np.logical_not(block.shifted)
+    will_do = (abs(block.log) >= block.SURE) | _no_worse(block.log, m)
+    will_do &= np.logical_not(block.shifted)
     value = np.where(will_do, block.log, value)
     return value, np.flatnonzero(cancelled & ~will_do)
 
@@ -75,7 +77,9 @@ def _careful(logits: Array) -> Array:
     """logsumexp of (n, K) rows by the maximum, or where that cancels, with more digits."""
     rows = Rows(logits, 1)
     values = np.empty(len(logits))
-    for block in rows.blocks("sums"):
+    for block in rows.blocks("unshifted sums"):
+        if block.classes == rows.classes:  # else it was settled with the other chunks
+            block.settle()
         here = values[block.rows[0]]
         value, cancelled = _from_maximum(block)
         here[...] = np.ravel(value)

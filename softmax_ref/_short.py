@@ -21,7 +21,6 @@ class ShortBlock(Block):
     """Rows of float32 or float16, computed in float64."""
 
     SURE = 2.0**-5
-    SPARE = 64.0
     LEAST = 1e-150  # an e that underflows vanishes beside such an S
 
     def __init__(self, cube: Array, place: Place) -> None:

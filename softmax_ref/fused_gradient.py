@@ -52,7 +52,7 @@ def _write_smoothed(
     """(1-ε)·w_y·(p - e_y) + ε/K·(p·Σw - w), divided."""
     keep, share = 1.0 - hard.smoothing, hard.smoothing / hard.rows.classes
     w, divisor = hard.class_weights(block, block.place), hard.losses.divisor
-    total = float(hard.rows.classes) if hard.weight is None else hard.weight.sum()
+    total = hard.sum_of_weights
     w_y: Number = 1.0 if weight is None else weight
     p = block.probabilities()
     label = None

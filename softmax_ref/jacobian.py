@@ -18,17 +18,20 @@ __all__ = ["log_softmax_jacobian", "softmax_jacobian", "softmax_vjp"]
 
 
 def _jacobian(z: ArrayLike, off_diagonal: Any, diagonal: Any) -> Any:
-    """Fill (..., K, K) from p and q = 1 - p, a few rows at a time."""
+    """Fill (..., K, K) from p and q = 1 - p, a few rows or lines of one at a time."""
     rows = Rows(z, -1)
     classes = rows.classes
     out = np.empty((rows.sizes[0], classes, classes), rows.dtype)
     step = max(1, PIECE // max(1, classes**2))
+    lines = max(1, PIECE // max(1, classes))
     for i in range(0, len(out), step):
         logits = rows.cube[i : i + step, :, 0].astype(np.float64)
         p, q = softmax(logits), softmax_complement(logits)
-        J = np.array(off_diagonal(p[:, :, np.newaxis], p[:, np.newaxis, :]))
-        np.einsum("nii->ni", J)[...] = diagonal(p, q)
-        out[i : i + step] = J
+        for k in range(0, classes, lines):
+            part = slice(k, k + lines)
+            J = np.array(off_diagonal(p[:, part, np.newaxis], p[:, np.newaxis, :]))
+            np.einsum("nii->ni", J[:, :, part])[...] = diagonal(p[:, part], q[:, part])
+            out[i : i + step, part] = J
     return out.reshape(*(rows.shape or (1,)), classes)
 
 

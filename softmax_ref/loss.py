@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, real_array
-from ._exponentials import HUGE, least_of, most_of
+from ._exponentials import HUGE, most_of
 from ._kernel import Block
-from ._layout import PIECE, Need, Place
+from ._layout import PIECE, Need, Place, lazy
 from ._pairs import Number, large_sum, pair_sum
 from ._rows import Rows
 
@@ -119,6 +119,7 @@ class HardLabels:
         self.labels = self._checked_labels(labels)
         self.smoothing = _fraction(label_smoothing)
         self.weight = None if weight is None else _checked_weight(weight, rows.classes)
+        self.exponent = 0  # weights count divided by this power of two
         if reduction == "mean":
             self.losses.average_over(self._total_weight())
 
@@ -132,9 +133,8 @@ class HardLabels:
             raise ValueError(
                 f"labels must have shape {self.rows.kept}, that of z without axis, got {y.shape}"
             )
-        judged = y if self.ignore_index is None else y[y != self.ignore_index]
-        if judged.size:
-            for label in (least_of(judged), most_of(judged)):
+        for judged in self._not_ignored(y):
+            for label in (judged.min(), judged.max()):
                 if not 0 <= label < self.rows.classes:
                     also = "" if self.ignore_index is None else f" or {self.ignore_index}"
                     raise ValueError(
@@ -142,24 +142,47 @@ class HardLabels:
                     )
         return y.reshape(self.rows.sizes[0], self.rows.sizes[2])
 
+    def _not_ignored(self, labels: Array) -> Iterator[Array]:
+        """The labels that count, some at a time."""
+        for y in pieces(labels):
+            counted = y if self.ignore_index is None else y[y != self.ignore_index]
+            if counted.size:
+                yield counted
+
     def _total_weight(self) -> float:
-        """The weight of all rows that count; makes weights near 1, which a mean does not notice."""
-        y = self.labels
-        if self.ignore_index is not None:
-            y = y[y != self.ignore_index]
+        """The weight of all rows that count; scales weights to near 1, which a mean ignores."""
         if self.weight is None:
-            return float(y.size)
-        counts = np.bincount(y.ravel().astype(np.intp), minlength=self.rows.classes)
-        used = (counts > 0) & (self.weight > 0.0)
-        if not used.any():
+            return float(sum(y.size for y in self._not_ignored(self.labels)))
+        least, most = math.inf, 0.0
+        for weights in self._weights_of_rows(self.weight):
+            used = weights[weights > 0.0]
+            if used.size:
+                least, most = min(least, used.min()), max(most, used.max())
+        if not most:
             return 0.0
         # the largest used near 1, unless others underflow then, or overflow if smoothing uses all
-        most, least = (np.frexp(f(self.weight[used]))[1] for f in (np.max, np.min))
-        exponent = max(min(most, least + 1000), most - 900)
+        (_, lowest), (_, highest) = math.frexp(least), math.frexp(most)
+        self.exponent = max(min(highest, lowest + 1000), highest - 900)
         if self.smoothing:
-            exponent = max(exponent, np.frexp(self.weight.max())[1] - 1000)
-        self.weight = np.ldexp(self.weight, -exponent)
-        return math.fsum((self.weight * counts)[used])
+            largest = math.frexp(float(self.weight.max()))[1]
+            self.exponent = max(self.exponent, largest - 1000)
+        return math.fsum(x for w in self._weights_of_rows(self.weight) for x in pair_sum(w, 0))
+
+    def _weights_of_rows(self, weight: Array) -> Iterator[Array]:
+        """The weights of the labels that count, some at a time."""
+        for y in self._not_ignored(self.labels):
+            yield self._scaled(weight[y.astype(np.intp)])
+
+    def _scaled(self, weights: Any) -> Any:
+        weights = weights.astype(np.float64, copy=False)
+        return np.ldexp(weights, -self.exponent) if self.exponent else weights
+
+    @lazy
+    def sum_of_weights(self) -> float:
+        """Of all classes."""
+        if self.weight is None:
+            return float(self.rows.classes)
+        return float(np.sum([np.sum(self._scaled(w)) for w in pieces(self.weight)]))
 
     def blocks(self, need: Need = "exponentials") -> Iterator[tuple[Block, Labels]]:
         """Blocks with the labels of their rows."""
@@ -172,7 +195,7 @@ class HardLabels:
                 ignored = block.per_row(ignored)
             y = y.item() if block.count == 1 else y.astype(np.intp, copy=False)
             at = block.index(y)
-            weight = None if self.weight is None else block.per_row(self.weight[y])
+            weight = None if self.weight is None else block.per_row(self._scaled(self.weight[y]))
             yield block, Labels(at, block.entry(self.rows.cube, y, at), weight, ignored)
 
     def loss(self, block: Block, labels: Labels, scale: float) -> Number:
@@ -192,7 +215,7 @@ class HardLabels:
         """The weights along the class axis of a block, or of a piece of its only row."""
         if self.weight is None:
             return np.ones(1)
-        w = self.weight[place[1]]
+        w = self._scaled(self.weight[place[1]])
         return w[:, np.newaxis] if block.axis == 0 and block.count > 1 else w
 
 
@@ -219,6 +242,17 @@ def product(factor: Number, loss: Number) -> Number:
     return np.where((factor == 0.0) & (loss == np.inf), 0.0, factor * loss)
 
 
+def pieces(values: Array) -> Iterator[Array]:
+    """All numbers of an array, some thousands at a time, in the order of its memory."""
+    if values.size <= PIECE:
+        yield values.reshape(-1)
+        return
+    native = values.dtype.newbyteorder("=")
+    yield from np.nditer(
+        values, ["external_loop", "buffered"], op_dtypes=[native], casting="equiv", buffersize=PIECE
+    )
+
+
 def _optional_index(ignore_index: int | None) -> int | None:
     if ignore_index is None:
         return None
@@ -236,7 +270,7 @@ def _fraction(label_smoothing: float) -> float:
 
 
 def _checked_weight(weight: ArrayLike, classes: int) -> Array:
-    w = real_array(weight, "weight").astype(np.float64, copy=False)
+    w = real_array(weight, "weight")
     if w.shape != (classes,):
         raise ValueError(f"weight must have shape ({classes},), one a class, got {w.shape}")
     return _finite_and_not_negative(w, "weight")
@@ -244,7 +278,7 @@ def _checked_weight(weight: ArrayLike, classes: int) -> Array:
 
 def _finite_and_not_negative(values: Array, name: str) -> Array:
     if values.size:
-        for extreme in (least_of(values), most_of(values)):  # NaN shows in both
+        for extreme in (values.min(), values.max()):  # NaN shows in both
             if not 0 <= extreme < np.inf:
                 raise ValueError(f"{name} must be finite and not negative, got {extreme}")
     return values

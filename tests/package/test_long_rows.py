@@ -120,6 +120,38 @@ def test_memory_in_fortran_order(
     assert memory_beyond_the_output(SHORT_ROWS[name], z, y) <= 2.0
 
 
+LABELS = np.arange(500_000) % 2
+TARGETS = (LABELS.size, 2)
+CHECKED: dict[str, tuple[Callable[..., Any], np.ndarray]] = {
+    "strided labels": (sr.cross_entropy, np.repeat(LABELS, 2)[::2]),
+    "big-endian labels": (sr.cross_entropy, LABELS.astype(">i8")),
+    "labels to ignore": (lambda z, y: sr.cross_entropy(z, y, ignore_index=-100), LABELS),
+    "a weighted mean": (lambda z, y: sr.cross_entropy(z, y, weight=[1.0, 2.0]), LABELS),
+    "one target for all": (sr.soft_cross_entropy, np.broadcast_to(0.5, TARGETS)),
+    "Fortran targets": (sr.soft_cross_entropy, np.ones(TARGETS, order="F")),
+    "big-endian targets": (sr.soft_cross_entropy, np.ones(TARGETS, ">f8")),
+    "weights of many classes": (
+        lambda z, w: sr.cross_entropy(z.reshape(2, -1), [1, 1], weight=w, label_smoothing=0.1),
+        np.ones(LABELS.size),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_memory_of_checking_arguments(name: str) -> None:
+    """What is done before the first block comes a piece at a time, too."""
+    call, argument = CHECKED[name]
+    z = generator("arguments").normal(size=TARGETS)
+    assert memory_beyond_the_output(call, z, argument) <= 2.0
+
+
+@pytest.mark.parametrize("function", [sr.softmax_jacobian, sr.log_softmax_jacobian])
+@pytest.mark.parametrize("shape", [(20, 300), (2, 1000)])
+def test_memory_of_jacobians(function: Callable[..., Any], shape: tuple[int, int]) -> None:
+    z = generator("Jacobians").normal(size=shape)
+    assert memory_beyond_the_output(function, z) <= 2.0
+
+
 @pytest.mark.parametrize("shape", [(100_000, 2), (30_000, 10), (1000, 1000), (1, 150_000)])
 def test_memory_of_logsumexp_of_log_probabilities(shape: tuple[int, int]) -> None:
     """Exponentials as five numbers each: a piece of a row at a time."""

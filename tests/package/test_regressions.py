@@ -597,3 +597,11 @@ def test_edges_of_the_split_of_many_classes(total: float, off: float, rest: floa
     assert_ulps(sr.softmax_complement(row), exact.complements(), 3.0, (total, off, rest))
     assert_ulps(sr.log_softmax(row), exact.log_probabilities(), 3.0, (total, off, rest))
     assert_ulps([sr.logsumexp(row)], [exact.logsumexp()], 3.0, (total, off, rest))
+
+
+def test_float32_logsumexp_beside_other_rows() -> None:
+    """Alone from a plain sum, beside ordinary rows from a pair: the last bit differed."""
+    row = np.array([-0.01633208803832531, -4.867114543914795, -4.7345709800720215], np.float32)
+    alone = sr.logsumexp(row)
+    assert sr.logsumexp(np.stack([row, row * 0 + 5, row * 0 + 5]))[0] == alone
+    assert_ulps([alone], [oracle(row).logsumexp()], 0.5 + 2.0**-20, "alone", np.float32)
