@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, real_array
-from ._exponentials import HUGE, most_of
+from ._exponentials import HUGE, least_of, most_of
 from ._kernel import Block
 from ._layout import PIECE, Need, Place, lazy
 from ._pairs import Number, large_sum, pair_sum
@@ -134,7 +134,7 @@ class HardLabels:
                 f"labels must have shape {self.rows.kept}, that of z without axis, got {y.shape}"
             )
         for judged in self._not_ignored(y):
-            for label in (judged.min(), judged.max()):
+            for label in (least_of(judged), most_of(judged)):
                 if not 0 <= label < self.rows.classes:
                     also = "" if self.ignore_index is None else f" or {self.ignore_index}"
                     raise ValueError(
@@ -152,6 +152,8 @@ class HardLabels:
     def _total_weight(self) -> float:
         """The weight of all rows that count; scales weights to near 1, which a mean ignores."""
         if self.weight is None:
+            if self.ignore_index is None:
+                return float(self.labels.size)
             return float(sum(y.size for y in self._not_ignored(self.labels)))
         least, most = math.inf, 0.0
         for weights in self._weights_of_rows(self.weight):
