@@ -85,15 +85,18 @@ class Exponentials(Layout):
         guess = self._total(self.e) if self.unusual else None
         self._split(self.split if guess is None else self._bound(guess, guess))
         sums = self.high  # the same, whatever split them
-        if self.count == 1:
-            self.least = self.most = sums
-        else:
-            self.least, self.most = least_of(sums), most_of(sums)
+        self._find_extremes()
         self.unusual = not (self.least >= self.usual and self.most <= self.split)
         if self.unusual:
             bound = self._bound(sums, self._total(self.e) if guess is None else guess)
             if np.any(bound != self.big):
                 self._split(bound)
+
+    def _find_extremes(self) -> None:
+        if self.count == 1:
+            self.least = self.most = self.high
+        else:
+            self.least, self.most = least_of(self.high), most_of(self.high)
 
     def _bound(self, sums: Number, totals: Number) -> Number:
         """What splits the exponentials of rows with these sums, once accurate and once plain."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import HUGE, Pair, below, least_of, most_of
+from ._exponentials import HUGE, Pair, below
 from ._kernel import Block
 from ._layout import Need, Operation, Place, lazy
 from ._pairs import Number, total
@@ -39,13 +39,10 @@ class ShortBlock(Block):
             return
         self.high, self.low = self._total(self.e), 0.0
         self.limit = self.high * 2.0**-6
+        self._find_extremes()
 
     def settle(self) -> None:
-        if self.count == 1:
-            least = most = self.high
-        else:
-            least, most = least_of(self.high), most_of(self.high)
-        if not (least >= self.LEAST and most <= HUGE):
+        if not (self.least >= self.LEAST and self.most <= HUGE):
             self.shift(self.precise(self.high, False))
 
     def precise(self, sums: Number, small: Any) -> Any:
@@ -57,9 +54,9 @@ class ShortBlock(Block):
         self._sum()
 
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
-        if not self.plain:
-            return super()._difference(e)
         rest = self.high - e
+        if not self.plain:
+            rest += self.low
         short = below(rest, self.limit)
         return rest, 0.0 if short is False else np.zeros_like(rest), short
 
