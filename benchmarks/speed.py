@@ -149,6 +149,11 @@ def against_peers(calls: Candidates, seconds: float) -> tuple[float, dict[str, f
     return min(a for a, _ in pairs.values()), {peer: a / b for peer, (a, b) in pairs.items()}
 
 
+def print_ratios(what: str, calls: Candidates, seconds: float) -> None:
+    _, found = against_peers(calls, seconds)
+    print(what, *(f"{ratio:.2f} × {peer}" for peer, ratio in found.items()))
+
+
 def worst_ulp(function: str, result: Any, z: Array, y: Array) -> float:
     """The worst error of some rows (classes last), by the exact tier."""
     count, classes = z.shape
@@ -240,9 +245,7 @@ def other_axis(seconds: float) -> None:
         z = np.ascontiguousarray(z.T)
         for function in FUNCTIONS:
             calls = candidates(function, z, y, 0)
-            _, found = against_peers(calls, seconds / 2)
-            ratios = (f"{ratio:.2f} × {peer}" for peer, ratio in found.items())
-            print(f"{shape[0]:>5} × {shape[1]:<7}{function:18}", *ratios)
+            print_ratios(f"{shape[0]:>5} × {shape[1]:<7}{function:18}", calls, seconds / 2)
 
 
 def confident(seconds: float) -> None:
@@ -251,9 +254,7 @@ def confident(seconds: float) -> None:
         z, y = logits(shape, "float64", slice(None, None, 4))
         for function in FUNCTIONS:
             calls = candidates(function, z, y, -1)
-            _, found = against_peers(calls, seconds / 2)
-            ratios = (f"{ratio:.2f} × {peer}" for peer, ratio in found.items())
-            print(f"{shape[0]:>6} × {shape[1]:<6}{function:18}", *ratios)
+            print_ratios(f"{shape[0]:>6} × {shape[1]:<6}{function:18}", calls, seconds / 2)
 
 
 def exponentials(seconds: float) -> None:
@@ -270,9 +271,7 @@ def exponentials(seconds: float) -> None:
 
         for function in ("softmax", "log_softmax"):
             calls = candidates(function, z, y, -1) | {"softmax_ref": alone}
-            _, found = against_peers(calls, seconds / 2)
-            ratios = (f"{ratio:.2f} × {peer}" for peer, ratio in found.items())
-            print(f"{shape[0]:>6} × {shape[1]:<6}{function:18}", *ratios)
+            print_ratios(f"{shape[0]:>6} × {shape[1]:<6}{function:18}", calls, seconds / 2)
 
 
 def slopes(seconds: float) -> None:

@@ -20,6 +20,8 @@ from ._pairs import (
     along,
     exp_minus,
     fast_two_sum,
+    least_of,
+    most_of,
     pair_sum,
     rest_by_shift,
     split_sum,
@@ -93,6 +95,7 @@ class Exponentials(Layout):
                 self._split(bound)
 
     def _find_extremes(self) -> None:
+        """The least and the largest S, to see at once whether all rows are ordinary."""
         if self.count == 1:
             self.least = self.most = self.high
         else:
@@ -267,16 +270,6 @@ class Exponentials(Layout):
     def exponentials(self, z: Array) -> Array:
         """exp(z - c) of other logits of a single row, with the shift of this block."""
         return exp_minus(z, self.maximum)[0] if self.shifted else np.exp(z)
-
-
-def least_of(values: Any) -> Any:
-    """The least of all numbers, NaN if there is one, in 0.4 of the time of a reduction."""
-    return values.item(values.argmin())
-
-
-def most_of(values: Any) -> Any:
-    """The largest of all numbers, NaN if there is one; of booleans, whether one is true."""
-    return values.item(values.argmax())
 
 
 def below(numbers: Number, limit: Number) -> Any:

@@ -21,7 +21,7 @@ for more than 150 classes        e·r - e·tail, r - tail = 1/(S·N)     2ε + 2
 L = log(S/top)                   log1p((S - top)/top), ratio a pair   3ε + u
 log_softmax, hard-label loss     (z - m) - L, L + (m - z)             3ε + 2u: nothing cancels
 logsumexp                        log S where that is 1 or more        2ε + 2u
-                                 m + L elsewhere                      3ε + 2u, or with 115 bits  
+                                 m + L elsewhere                      3ε + 2u, or with 115 bits
 ===============================  ===================================  ==========================
 
 An error of u is one half to one unit in the last place (ULP), so that the bounds come to 4 … 6 ULP
@@ -42,8 +42,11 @@ import numpy as np
 
 from ._arguments import Array
 from ._exponentials import TINY, Exponentials, Pair
-from ._layout import SPREAD, Operation, lazy
+from ._layout import Operation, lazy
 from ._pairs import Number, head, quotient, reciprocal
+
+#: classes up to which each e is divided by S; multiplying by 1/S as a pair pays for more only
+DIVIDED = 150
 
 
 class Block(Exponentials):
@@ -119,7 +122,7 @@ class Block(Exponentials):
         What a division by the rounded S·count would lose, up to 1 ULP, is taken off afterwards.
         """
         product, tilt = self.denominator(count)
-        if self.classes > SPREAD:  # 1/(S·count) as a pair: fast where it serves many classes
+        if self.classes > DIVIDED:
             factor, its_tail = reciprocal(product, tilt)
             tails = np.multiply(self.e, its_tail, out=self.work)
             p = np.multiply(self.e, factor, out=self.e)

@@ -23,8 +23,6 @@ def log_of_sum(block: Block) -> tuple[Number, Array]:
     value, again = _unshifted(block)
     if again.size <= block.count // 2:  # more are done at once
         return value, again
-    if block.classes == block.cube.shape[1]:  # else it was settled with the other chunks
-        block.settle()
     careful, cancelled = _from_maximum(block)
     values, fine = np.ravel(careful), np.ones(block.count, bool)
     fine[again] = False
@@ -62,6 +60,8 @@ def _from_maximum(block: Block) -> tuple[Number, Array]:
     The error of the logarithm, L, grows by L / |m + L|.  (float32 has no bits to spare for that: of
     L that is 2⁻⁶ or more, 2⁻⁵⁰ may be wrong.)
     """
+    if block.classes == block.cube.shape[1]:  # else it was settled with the other chunks
+        block.settle()
     m, log_sum = block.maximum, block.log_sum
     value = np.where(np.isinf(m), m, m + log_sum)
     cancelled = (m < 0.0) & (log_sum > abs(value))
@@ -78,8 +78,6 @@ def _careful(logits: Array) -> Array:
     rows = Rows(logits, 1)
     values = np.empty(len(logits))
     for block in rows.blocks("unshifted sums"):
-        if block.classes == rows.classes:  # else it was settled with the other chunks
-            block.settle()
         here = values[block.rows[0]]
         value, cancelled = _from_maximum(block)
         here[...] = np.ravel(value)

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis, real_array
-from ._exponentials import HUGE, least_of, most_of
+from ._exponentials import HUGE
 from ._kernel import Block
 from ._layout import PIECE, Need, Place, lazy
-from ._pairs import Number, large_sum, pair_sum
+from ._pairs import Number, large_sum, least_of, most_of, pair_sum
 from ._rows import Rows
 
 __all__ = ["cross_entropy", "soft_cross_entropy"]
@@ -176,6 +176,7 @@ class HardLabels:
             yield self._scaled(weight[y.astype(np.intp)])
 
     def _scaled(self, weights: Any) -> Any:
+        """Weights as float64, divided by the power of two."""
         weights = weights.astype(np.float64, copy=False)
         return np.ldexp(weights, -self.exponent) if self.exponent else weights
 
@@ -264,6 +265,7 @@ def _optional_index(ignore_index: int | None) -> int | None:
 
 
 def _fraction(label_smoothing: float) -> float:
+    # float first: to ask an abstract class takes 0.4 µs
     if not isinstance(label_smoothing, (float, Real)) or isinstance(label_smoothing, bool):
         raise TypeError(f"label_smoothing must be a real number, got {label_smoothing!r}")
     if not 0 <= label_smoothing <= 1:
