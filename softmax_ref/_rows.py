@@ -44,7 +44,7 @@ def _shape_of_rows(shape: tuple[int, ...], axis: Axis) -> Shape:
     return Shape(axes, shape[:first] + shape[last:], order, shape, sizes)
 
 
-_known_shape_of_rows = lru_cache(maxsize=256)(_shape_of_rows)  # 0.9 µs less
+_known_shape_of_rows = lru_cache(maxsize=256)(_shape_of_rows)  # 2 µs less
 
 
 class Rows:
