@@ -169,15 +169,15 @@ def _sums(z: Array, scale: Array) -> tuple[Array, Array, Array]:
     for piece in pieces[:3]:  # of the others, at most 2⁻⁵², it would take nothing
         parts = piece + 2.0
         parts -= 2.0
-        first += total(parts, 1, GROUP)
+        first += total(parts, 1)
         piece -= parts
     big = 2.0 ** ((4 * z.shape[1]).bit_length() - 52)
     for piece in pieces:
         parts = piece + big
         parts -= big
-        second += total(parts, 1, GROUP)
+        second += total(parts, 1)
         piece -= parts
-        third += total(piece, 1, GROUP)
+        third += total(piece, 1)
     return first, second, third
 
 

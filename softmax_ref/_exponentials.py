@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache, reduce
+from functools import partial, reduce
 from operator import add, sub
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from ._arguments import Array
 from ._layout import PIECE, Layout, Need, Place, lazy
 from ._pairs import (
-    PAIRWISE,
+    AT_ONCE,
     Number,
     along,
     exp_minus,
@@ -30,26 +30,13 @@ from ._pairs import (
 )
 
 FEW = 50  # numbers of a single row up to which Python's floats are faster than NumPy's reductions
-#: split the exponentials of rows with K²·2⁻¹⁸ ≤ S ≤ 2²⁸, or for more than `PAIRWISE` classes with
-#: K/4 ≤ S ≤ 2⁴⁰, which most are: with no pass over the numbers to find a bound of their own, S is
-#: right to 2⁻⁵⁹
-SPLIT, WIDE_SPLIT = 2.0**28, 2.0**40
+#: splits the exponentials of rows with K²·2⁻¹⁶ ≤ S ≤ 2³⁰ (for K > 1024: K·2⁻⁶ ≤ S), which most are:
+#: with no pass over the numbers to find a bound of their own, S is right to 2⁻⁵⁹
+SPLIT = 2.0**30
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or e might have lost digits
 FAINT = 1e-150  # a sum below may have lost digits to underflow
 HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
 Pair = tuple[Number, Number]
-
-
-@lru_cache(maxsize=256)
-def _split_for(classes: int) -> tuple[float, float, float]:
-    """The constant for so many classes, how errors grow with them, and the least S it splits well.
-
-    `split_sum` has the errors.
-    """
-    wide = classes > PAIRWISE
-    split = WIDE_SPLIT if wide else SPLIT
-    growth = 16.0 * classes if wide else classes**2.0
-    return split, growth, split * growth * 2.0**-46
 
 
 class Exponentials(Layout):
@@ -63,18 +50,16 @@ class Exponentials(Layout):
     unusual: bool = False  # whether the constant split a row badly, here or in the block before
     limit: Number  # from here on S - e has all its digits
     shifted: Any = False  # the rows of which e is exp(z - m)
-    lost: Array | None = None  # what rounding took from e, in blocks with a shifted row
 
-    def __init__(self, cube: Array, place: Place) -> None:
-        super().__init__(cube, place)
+    def __init__(self, cube: Array, place: Place, need: Need = "exponentials") -> None:
+        super().__init__(cube, place, need)
         self.few = self.count == 1 and self.classes <= FEW
-        self.split, self.growth, self.usual = _split_for(self.classes)
-        self.big = self.split
+        self.growth = float(self.classes * min(self.classes, AT_ONCE))  # of errors: `split_sum`
+        self.usual = SPLIT * self.growth * 2.0**-46  # the least S that is split well
+        self.big = SPLIT
 
-    def exponentiate(self, need: Need = "exponentials") -> None:
+    def exponentiate(self) -> None:
         """e = exp(z) and S: needs neither m nor z - m, which saves two thirds of the time.
-
-        What they are needed for matters to short types only (`softmax_ref._short`).
 
         A row takes a slower path, here and below, on its own account and never on its neighbours':
         its result does not depend on them.
@@ -85,10 +70,10 @@ class Exponentials(Layout):
     def _sum(self) -> None:
         """S, split by the constant or by a bound of its own."""
         guess = self._total(self.e) if self.unusual else None
-        self._split(self.split if guess is None else self._bound(guess, guess))
+        self._split(SPLIT if guess is None else self._bound(guess, guess))
         sums = self.high  # the same, whatever split them
         self._find_extremes()
-        self.unusual = not (self.least >= self.usual and self.most <= self.split)
+        self.unusual = not (self.least >= self.usual and self.most <= SPLIT)
         if self.unusual:
             bound = self._bound(sums, self._total(self.e) if guess is None else guess)
             if np.any(bound != self.big):
@@ -103,8 +88,8 @@ class Exponentials(Layout):
 
     def _bound(self, sums: Number, totals: Number) -> Number:
         """What splits the exponentials of rows with these sums, once accurate and once plain."""
-        usual = (sums >= self.usual) & (sums <= self.split)
-        return choose(usual, self.split, 2.0 * totals)
+        usual = (sums >= self.usual) & (sums <= SPLIT)
+        return choose(usual, SPLIT, 2.0 * totals)
 
     def settle(self) -> None:
         """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""
@@ -145,36 +130,53 @@ class Exponentials(Layout):
         self._exponentiate_shifted()
 
     def _exponentiate_shifted(self) -> None:
-        self.lost = self.one_more()
-        self.lost[...] = 0.0
+        lost = self.work
+        lost[...] = 0.0
         for at in self._pieces(self.shifted):
-            self.e[at], self.lost[at] = exp_minus(
-                self._part(self.z, at), self._of(self.maximum, at)
-            )
+            self.e[at], lost[at] = self._shifted_part(at)
+        rest = self._total(lost)
         self._split(choose(self.shifted, 2.0 * self._total(self.e), self.big))
-        self.high, self.low = fast_two_sum(self.high, self.low + self._total(self.lost))
+        self.high, self.low = fast_two_sum(self.high, self.low + rest)
+
+    def _shifted_part(self, at: Any) -> tuple[Array, Array]:
+        """The exponentials of a piece of shifted rows, and what rounding takes from them.
+
+        The latter is computed again where it is needed, to spare a third array.
+        """
+        return exp_minus(self._part(self.z, at), self._of(self.maximum, at))
 
     def _pieces(self, rows: Any) -> Iterator[Any]:
-        """The index of some rows, or of pieces of a single one, to bound the memory."""
+        """The index of some rows, or of pieces of long ones, to bound the memory."""
         if self.count == 1:
             for k in range(0, self.classes, PIECE):
                 yield slice(k, k + PIECE)
             return
+        for piece in self._some(rows):
+            if self.axis == 0:
+                yield slice(None), piece
+            for k in range(0, self.classes if self.axis else 0, PIECE):
+                yield piece, slice(k, k + PIECE)
+
+    def _some(self, rows: Any) -> Iterator[Array]:
+        """The numbers of these rows, a few at a time."""
         chosen = np.flatnonzero(rows)
         step = max(1, PIECE // self.classes)
         for i in range(0, chosen.size, step):
-            piece = chosen[i : i + step]
-            yield (slice(None), piece) if self.axis == 0 else (piece, slice(None))
+            yield chosen[i : i + step]
 
     def _part(self, values: Array, at: Any) -> Array:
-        """A copy of some rows of the block, or of a piece of its only one."""
+        """A copy of some rows of the block, or of a piece of one."""
         if self.count == 1:
             return values[at].copy()
-        return values.take(at[1 - self.axis], 1 - self.axis)
+        if self.classes > PIECE:
+            return values[at]
+        return values.take(at[1 - self.axis], 1 - self.axis)  # faster
 
     def _of(self, numbers: Number, at: Any) -> Number:
         """What belongs to these rows, of numbers one a row or of one for all."""
-        return numbers if self.count == 1 or isinstance(numbers, bool) else numbers[at]
+        if self.count == 1 or isinstance(numbers, bool):
+            return numbers
+        return numbers[at] if self.axis == 0 else numbers[at[0]]
 
     @lazy
     def maximum(self) -> Number:
@@ -184,10 +186,11 @@ class Exponentials(Layout):
         return along(np.maximum, self.z, self.axis)
 
     def maxima(self, rows: Any) -> Number:
-        """The maximum of some rows; infinity for the others."""
-        m = np.full(self.high.shape, np.inf)
+        """The maximum of some rows; -inf for the others."""
+        m = np.full(rows.shape, -np.inf)
         for at in self._pieces(rows):
-            m[at] = along(np.maximum, self._part(self.z, at), self.axis)
+            here = at if self.axis == 0 else at[0]
+            m[here] = np.maximum(m[here], along(np.maximum, self._part(self.z, at), self.axis))
         return m
 
     @lazy
@@ -212,12 +215,19 @@ class Exponentials(Layout):
         """S - e of pivots, in short rows from the others."""
         if short is False:
             return rest, low
-        if self.classes < self.cube.shape[1] or self.classes > PIECE:  # piece by piece
+        if self.classes == self.cube.shape[1] <= PIECE:
+            if self.count == 1:
+                return self._sum_of_others(slice(None))
+            for at in self._pieces(short):
+                here = at if self.axis == 0 else at[0]
+                rest[here], low[here] = self._sum_of_others(at)
+        elif self.count == 1:
             return rest_by_shift(self._others, self.maximum, self.top, 0)
-        if self.count == 1:
-            return self._sum_of_others(slice(None))
-        for at in self._pieces(short):
-            rest[at], low[at] = self._sum_of_others(at)
+        else:
+            for row in np.flatnonzero(short):
+                m, top = self.maximum.item(row), self.top.item(row)
+                pair = rest_by_shift(partial(self._others, row), m, top, 0)
+                rest.flat[row], low.flat[row] = pair
         return rest, low
 
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
@@ -243,8 +253,9 @@ class Exponentials(Layout):
     def _sum_of_others(self, at: Any) -> Pair:
         """The sum without the pivot of rows that have one e > S/2."""
         high, low = pair_sum(self._without_pivot(at), self.axis)
-        if self.lost is not None:
-            low += total(self._part(self.lost, at), self.axis)
+        if self.shifted is not False:
+            lost = self._shifted_part(at)[1]
+            low += total(choose(self._of(self.shifted, at), lost, np.zeros(1)), self.axis)
         m, top = self._of(self.maximum, at), self._of(self.top, at)
         # top·(Σ e·exp(-m)): divided by top, exp(-m) alone is left to err, as in exp(z - m)
         inverse = self.own(np.exp(choose(self._of(self.shifted, at), 0.0, -m)))
@@ -261,10 +272,15 @@ class Exponentials(Layout):
             high, low = (choose(faint, *pair) for pair in zip(by_shift, (high, low), strict=True))
         return fast_two_sum(high, low)
 
-    def _others(self) -> Iterator[Array]:
-        """The logits of a single row without the pivot, in pieces."""
-        for _, z in self.whole_rows():
-            z[z == self.maximum] = -np.inf
+    def _others(self, row: Any = None) -> Iterator[Array]:
+        """The logits of a long row without the pivot, in pieces; of the only one by default."""
+        pieces: Iterator[Array] = (z for _, z in self.whole_rows())
+        m = self.maximum
+        if row is not None:
+            m, line = m.item(row), self.z[row] if self.axis else self.z[:, row]
+            pieces = (line[k : k + PIECE].copy() for k in range(0, self.classes, PIECE))
+        for z in pieces:
+            z[z == m] = -np.inf
             yield z
 
     def exponentials(self, z: Array) -> Array:

@@ -41,7 +41,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import TINY, Exponentials, Pair
+from ._exponentials import HUGE, TINY, Exponentials, Pair
 from ._layout import Operation, lazy
 from ._pairs import Number, head, quotient, reciprocal
 
@@ -53,7 +53,7 @@ class Block(Exponentials):
     """Some rows, and what is made of their exponentials and sums."""
 
     SURE = 1.0  # where |log S| is as large, its error is small enough
-    LEAST = TINY  # S from here on has all its digits
+    LEAST, MOST = TINY, HUGE  # an S in between has all its digits
     _denominator: tuple[float, Number, Number] = (0.0, 0.0, 0.0)  # the last one
 
     @lazy
@@ -129,8 +129,9 @@ class Block(Exponentials):
         else:
             p = np.divide(self.e, self.spread(product, self.work), out=self.e)
             tails = np.multiply(p, self.spread(tilt, self.work), out=self.work)
-        if self.lost is not None:
-            tails -= np.divide(self.lost, product, out=self.lost)
+        if self.shifted is not False:
+            for at in self._pieces(self.shifted):
+                tails[at] -= self._shifted_part(at)[1] / self._of(product, at)
         return np.subtract, p, tails
 
     def probabilities(self) -> Array:

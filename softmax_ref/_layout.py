@@ -45,10 +45,10 @@ class Layout:
     layout, and is a float for a single row.
     """
 
-    spare: Array | None = None  # scratch memory that z does not need
+    lean = False  # whether z, in memory of its own, may be overwritten instead of work
 
-    def __init__(self, cube: Array, place: Place) -> None:
-        self.cube, self.place = cube, place
+    def __init__(self, cube: Array, place: Place, need: Need = "exponentials") -> None:
+        self.cube, self.place, self.need = cube, place, need
         part = cube[place]
         before, self.classes, after = part.shape
         self.count = before * after
@@ -57,32 +57,25 @@ class Layout:
             shape: tuple[int, ...] = (self.classes,)
         else:
             shape = (self.count, self.classes) if self.axis else (self.classes, self.count)
-        self.z, self.e, self.work = _lend(shape)
         source = self._arranged(part)
         if source.dtype == FLOAT64 and _in_lines(source):
-            self.z, self.spare = source, self.z
-        else:  # a copy of its own: ufuncs on transposed or converted memory cost more than both
-            if self.axis == 1 and source.ndim == 2 and source.strides[1] % 1024 == 0:
-                # class by class first: at such steps numbers share a few lines of the cache
-                lines = self.e.reshape(source.shape[::-1])
-                lines[...] = source.T
-                source = lines.T
-            self._shaped(self.z, source)[...] = source
+            self.z = source
+            self.e, self.work = _lend(shape, 2)
+            return
+        # a copy of its own: ufuncs on transposed or converted memory cost more than both
+        self.e, self.z, *more = _lend(shape, 3 - self.lean)
+        self.work = self.z if self.lean else more[0]
+        if self.axis == 1 and source.ndim == 2 and source.strides[1] % 1024 == 0:
+            # class by class first: at such steps numbers share a few lines of the cache
+            lines = self.e.reshape(source.shape[::-1])
+            lines[...] = source.T
+            source = lines.T
+        self._shaped(self.z, source)[...] = source
 
     @staticmethod
     def _shaped(scratch: Array, part: Array) -> Array:
         """Scratch memory in the shape of a part of a cube, which may have its rows apart."""
         return scratch if part.ndim < 3 else scratch.reshape(part.shape)
-
-    def one_more(self) -> Array:
-        """Another array of scratch memory."""
-        if self.spare is not None:
-            return self.spare
-        known = _scratch.__dict__
-        if "more" not in known or known["more"].size < self.z.size:
-            known["more"] = _aligned(self.z.size)
-        more: Array = known["more"][: self.z.size]
-        return more.reshape(self.z.shape)
 
     def view(self, cube: Array) -> Array:
         """This block's part of a cube, in the layout of the block (or 3-D with its rows apart)."""
@@ -198,14 +191,17 @@ def _aligned(size: int) -> Array:
     return memory[start : start + size]
 
 
-def _lend(shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """Three arrays of scratch memory of this thread, valid until the next block."""
+def _lend(shape: tuple[int, ...], count: int) -> tuple[Array, ...]:
+    """So many arrays of scratch memory of this thread, valid until the next block."""
     known: dict[str, Any] = _scratch.__dict__
-    if known.get("shape") != shape:  # else the views of last time
+    if known.get("kind") != (shape, count):  # else the views of last time
         size = math.prod(shape)
-        if "memory" not in known or known["memory"][0].size < size:
-            known["memory"] = [_aligned(size) for _ in range(3)]
-        known["views"] = tuple(array[:size].reshape(shape) for array in known["memory"])
-        known["shape"] = shape
-    views: tuple[Array, Array, Array] = known["views"]
+        step = -(-size // 8) * 8  # a line of the cache
+        if "memory" not in known or known["memory"].size < count * step:
+            known["memory"] = _aligned(count * step)
+        memory = known["memory"]
+        starts = range(0, count * step, step)
+        known["views"] = tuple(memory[k : k + size].reshape(shape) for k in starts)
+        known["kind"] = shape, count
+    views: tuple[Array, ...] = known["views"]
     return views

@@ -9,7 +9,6 @@ import numpy as np
 
 from ._arguments import Array
 from ._cancellation import logsumexp_near_zero
-from ._exponentials import HUGE
 from ._kernel import Block
 from ._pairs import Number
 from ._rows import Rows
@@ -36,7 +35,7 @@ def _unshifted(block: Block) -> tuple[Number, Array]:
     The relative error of S is an absolute error here, 1.4·2⁻⁵³ for float64: harmless from 1 on.
     For float32 2⁻⁴⁴ of the result will do.
     """
-    fine = (block.high >= block.LEAST) & (block.high <= HUGE)
+    fine = (block.high >= block.LEAST) & (block.high <= block.MOST)
     if block.count == 1:
         if not fine or block.shifted:
             return math.nan, FIRST_ROW

@@ -14,7 +14,7 @@ from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_arra
 from ._kernel import Block
 from ._layout import BLOCK, CLASS_MAJOR, LONGEST, PIECE, Need
 from ._long_rows import chunks
-from ._short import ShortBlock
+from ._short import ShortBlock, is_lean
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
@@ -84,8 +84,7 @@ class Rows:
         step, width = before, after
         if numbers > 1024:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
-            again = need == "unshifted sums"  # takes memory for the rows to be done again
-            count = self._rows_at_once(temporaries + again)
+            count = self._rows_at_once(need, temporaries)
             step, width = max(1, count // after), min(count, after)
         if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
             for i in range(before):
@@ -95,27 +94,28 @@ class Rows:
             return
         for i in range(0, before, step):
             for j in range(0, after, width):
-                block = kind(self.cube, (slice(i, i + step), ALL, slice(j, j + width)))
+                block = kind(self.cube, (slice(i, i + step), ALL, slice(j, j + width)), need)
                 block.unusual = unusual  # so are neighbours, often
-                block.exponentiate(need)
+                block.exponentiate()
                 unusual = block.unusual
                 if need != "unshifted sums":
                     block.settle()
                 yield block
 
-    def _arrays(self) -> int:
-        """How many arrays of its size a block takes: e, what that lost, work, and a copy of z."""
-        if self.short:  # loses nothing
-            return 3
-        _, classes, after = self.sizes
-        in_lines = after == 1 and self.cube.strides[1] == 8 and classes > CLASS_MAJOR
-        return 3 if in_lines and self.cube.dtype == FLOAT64 else 4
+    def _arrays(self, need: Need) -> int:
+        """How many arrays of its size a block takes: e, work, and perhaps a copy of z."""
+        again = need == "unshifted sums"  # takes memory for the rows to be done again
+        if self.short:
+            return 3 - is_lean(need, self.classes) + again
+        after = self.sizes[2]
+        in_lines = after == 1 and self.cube.strides[1] == 8 and self.classes > CLASS_MAJOR
+        return (2 if in_lines and self.cube.dtype == FLOAT64 else 3) + again
 
-    def _rows_at_once(self, temporaries: int) -> int:
+    def _rows_at_once(self, need: Need, temporaries: int) -> int:
         """How many rows a block may have."""
-        if self.classes > PIECE:
+        if self.classes > PIECE and temporaries:
             return 1
-        count = max(1, BUDGET // ((self._arrays() + temporaries) * self.classes + 40))
+        count = max(1, BUDGET // ((self._arrays(need) + temporaries) * self.classes + 40))
         # a pitch that is no power of two spreads over the cache: at K = 128 the transposing copy
         # takes a fifth of the time
         return count if count <= 72 else (count - 8) // 64 * 64 + 8

@@ -6,32 +6,40 @@ digits.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import HUGE, Pair, below
+from ._exponentials import Pair, below
 from ._kernel import Block
-from ._layout import Need, Operation, Place, lazy
+from ._layout import CLASS_MAJOR, Need, Operation, Place, lazy
 from ._pairs import Number, total
+
+
+NEAR = 1.1 * 2.0**-9  # how near to 0 a number may be that is off by 1.1·2⁻⁵³
+
+
+def is_lean(need: Need, classes: int) -> bool:
+    """Whether rows of so many classes need S - e seldom or never."""
+    return need in ("probabilities", "unshifted sums") or need == "logits" and classes > CLASS_MAJOR
 
 
 class ShortBlock(Block):
     """Rows of float32 or float16, computed in float64."""
 
     SURE = 2.0**-5
-    LEAST = 1e-150  # an e that underflows vanishes beside such an S
+    #: an S from which no log S is so far from 0 that two p could be nearly 1 (`logarithms`), and
+    #: beside which an e that underflows vanishes
+    LEAST, MOST = 1e-100, 1e100
 
-    def __init__(self, cube: Array, place: Place) -> None:
-        super().__init__(cube, place)
+    def __init__(self, cube: Array, place: Place, need: Need = "exponentials") -> None:
+        self.lean = is_lean(need, cube.shape[1])
+        super().__init__(cube, place, need)
         #: S is a plain sum, right to 2⁻⁵⁰; but among many rows of few classes there are always some
         #: whose S - e would have to be summed anew
-        self.plain = self.axis == 1 or (self.count == 1 and not self.few)
-
-    def exponentiate(self, need: Need = "exponentials") -> None:
-        self.plain |= need in ("probabilities", "unshifted sums")  # where there is no S - e
-        super().exponentiate(need)
+        self.plain = self.lean or self.axis == 1 or (self.count == 1 and not self.few)
 
     def _sum(self) -> None:
         if not self.plain:
@@ -42,15 +50,18 @@ class ShortBlock(Block):
         self._find_extremes()
 
     def settle(self) -> None:
-        if not (self.least >= self.LEAST and self.most <= HUGE):
+        if not (self.least >= self.LEAST and self.most <= self.MOST):
             self.shift(self.precise(self.high, False))
 
     def precise(self, sums: Number, small: Any) -> Any:
-        return (sums >= self.LEAST) & (sums <= HUGE)
+        return (sums >= self.LEAST) & (sums <= self.MOST)
 
     def _exponentiate_shifted(self) -> None:
         for at in self._pieces(self.shifted):
-            self.e[at] = np.exp(self._part(self.z, at) - self._of(self.maximum, at))
+            below = self._part(self.z, at) - self._of(self.maximum, at)
+            self.e[at] = np.exp(below)
+            if self.lean:
+                self.z[at] = below
         self._sum()
 
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
@@ -62,6 +73,29 @@ class ShortBlock(Block):
 
     def _sum_of_others(self, at: Any) -> Pair:
         return total(self._without_pivot(at), self.axis), 0.0
+
+    def logarithms(self) -> Operation:
+        """log p as z - log S, which takes no maximum; right to 2⁻⁴⁴ unless p is nearly 1."""
+        if not self.lean:
+            return super().logarithms()
+        near_0 = (8.0 + abs(self.log)) * NEAR
+        squares = total(self.e, self.axis, squared=True)  # of p: up to the largest
+        sure = squares >= self.high * self.high * (1.0 - 2.0 * near_0)
+        largest = list(self._largest(sure)) if below(0.0, sure) is not False else []
+        logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
+        for rows, classes, values in largest:
+            logs.reshape(self.count, -1)[rows, classes] = values
+        return np.positive, logs
+
+    def _largest(self, rows: Any) -> Iterator[tuple[Array, Array, Array]]:
+        """The largest log p of some rows: -log1p((S - top)/top), where S - top is a sum."""
+        e = self.e.reshape(self.count, -1)
+        for some in self._some(rows):
+            others = e[some if some.size > 1 else slice(some[0], some[0] + 1)]  # a view, if long
+            each, pivot = np.arange(some.size), others.argmax(1)
+            top = others[each, pivot]
+            others[each, pivot] = 0.0
+            yield some, pivot, -np.log1p(total(others, 1)[:, 0] / top)
 
     @lazy
     def log_sum(self) -> Number:

@@ -15,7 +15,7 @@ from oracles import assert_ulps, oracle
 
 import softmax_ref as sr
 from softmax_ref._pairs import (
-    PAIRWISE,
+    AT_ONCE,
     exp_minus,
     head,
     quotient,
@@ -74,7 +74,7 @@ def test_a_reciprocal_has_100_bits(b: float, share: float) -> None:
 def test_a_sum_is_off_by_less_than_its_bound(classes: int, axis: int) -> None:
     rows = 100 if classes <= 1000 else 3
     terms = np.exp(generator(f"pair sum {classes}").normal(0, 9, (classes, rows)))
-    growth = classes**2 if classes <= PAIRWISE else 16 * classes
+    growth = classes * min(classes, AT_ONCE)
     terms = terms if axis == 0 else terms.T.copy()
     sums = terms.sum(axis=axis, keepdims=True)
     for big in (sums, 1.7 * sums, 2.0**90):
@@ -86,7 +86,7 @@ def test_a_sum_is_off_by_less_than_its_bound(classes: int, axis: int) -> None:
             assert error <= growth * Fraction(1, 2**105) * Fraction(its)
 
 
-@pytest.mark.parametrize("classes", [51, 100, 128, 129, 1000, 10_001])
+@pytest.mark.parametrize("classes", [51, 100, 128, 129, 1000, 1024, 1025, 10_001])
 def test_a_plain_sum_is_as_good_as_the_kernel_takes_it_for(classes: int) -> None:
     rng = generator(f"plain sum {classes}")
     terms = np.exp(rng.normal(0, rng.choice([0.0, 0.1, 3.0], (200, 1)), (200, classes)))
@@ -95,12 +95,10 @@ def test_a_plain_sum_is_as_good_as_the_kernel_takes_it_for(classes: int) -> None
         assert abs(plain - exact) <= 7 * 2.0**-53 * exact
 
 
-@pytest.mark.parametrize("classes", [51, 100, 128, 129, 200, 1000, 4096, 4097, 7999, 50_000])
+@pytest.mark.parametrize("classes", [51, 128, 129, 200, 1024, 1025, 2047, 4096, 7999, 50_000])
 def test_a_row_is_added_in_the_same_order_alone_and_with_others(classes: int) -> None:
     terms = np.exp(generator("orders").normal(0, 3, (9, classes)))
-    for longest in (128, 4096):
-        together = total(terms, 1, longest).ravel().tolist()
-        assert [total(row, 0, longest) for row in terms] == together
+    assert [total(row, 0) for row in terms] == total(terms, 1).ravel().tolist()
 
 
 def test_exponentials_of_differences_lose_nothing_to_the_difference() -> None:

@@ -96,7 +96,9 @@ def test_sums_are_right_to_58_bits(classes: int, shifted: bool) -> None:
         assert (block.shifted is not False) == shifted
         first, count = block.place[0].start, block.count
         e = np.reshape(block.e if block.axis or count == 1 else block.e.T, (count, -1))
-        lost = np.zeros_like(e) if block.lost is None else block.lost
+        lost = np.zeros_like(block.e)
+        for at in block._pieces(block.shifted) if shifted else ():
+            lost[at] = block._shifted_part(at)[1]
         lost = np.reshape(lost if block.axis or count == 1 else lost.T, (count, -1))
         for i in range(count):
             terms = [*e[i].tolist(), *lost[i].tolist()]
