@@ -60,7 +60,7 @@ class ShortBlock(Block):
         for at in self._pieces(self.shifted):
             below = self._part(self.z, at) - self._of(self.maximum, at)
             self.e[at] = np.exp(below)
-            if self.lean:
+            if self.lean and self.need == "logits":
                 self.z[at] = below
         self._sum()
 

@@ -77,8 +77,11 @@ def memory_beyond_the_output(call: Callable[..., Any], *arguments: np.ndarray) -
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    parts = result if isinstance(result, tuple) else (result,)
-    return float(peak - sum(np.asarray(part).nbytes for part in parts)) / 2**20
+    return float(peak - sum(np.asarray(part).nbytes for part in parts(result))) / 2**20
+
+
+def parts(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
 
 
 @pytest.mark.parametrize("offset", [0.0, 5000.0])
@@ -167,3 +170,29 @@ def test_confident_log_probabilities(gap: float) -> None:
     log_p = sr.log_softmax(z)
     assert memory_beyond_the_output(sr.logsumexp, log_p) <= 2.0
     assert_ulps(sr.logsumexp(log_p), [oracle(log_p[0]).logsumexp()], 3.0, gap)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("classes", [8001, 20_000, 33_000])
+@pytest.mark.parametrize(
+    "kind", ["ordinary", "confident", "far above 0", "far below 0", "confident, below", "tiny S"]
+)
+def test_long_rows_side_by_side(kind: str, classes: int, dtype: type) -> None:
+    """They share a block, and have to give what each gives alone, in no more memory."""
+    rng = generator(f"long rows, {kind} {classes}")
+    z = rng.normal(size=(7, classes))
+    if kind.startswith("confident"):
+        z[range(7), rng.integers(0, classes, 7)] += 50.0
+    offset = {"far above 0": 5000.0, "far below 0": -900.0, "confident, below": -900.0, "tiny S": -40.0}
+    z[1::2] += offset.get(kind, 0.0)  # beside rows for which there is nothing to do
+    z, y = z.astype(dtype), rng.integers(0, classes, 7)
+    for name, function in SHORT_ROWS.items():
+        assert memory_beyond_the_output(function, z, y) <= 2.0, name
+    grad = functools.partial(sr.cross_entropy_value_and_grad, reduction="none")
+    for function in (sr.softmax, sr.log_softmax, sr.softmax_complement, sr.logsumexp, grad):
+        labels = [y] if function is grad else []
+        together = function(z, *labels)
+        for i in range(len(z)):
+            alone = function(z[i : i + 1], *(label[i : i + 1] for label in labels))
+            for all_rows, row in zip(*map(parts, (together, alone)), strict=True):
+                np.testing.assert_array_equal(all_rows[i], row[0], f"{function}, row {i}")
