@@ -51,8 +51,10 @@ class Exponentials(Layout):
     limit: Number  # from here on S - e has all its digits
     shifted: Any = False  # the rows of which e is exp(z - m)
 
-    def __init__(self, cube: Array, place: Place, need: Need = "exponentials") -> None:
-        super().__init__(cube, place, need)
+    def __init__(
+        self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
+    ) -> None:
+        super().__init__(cube, place, need, out)
         self.few = self.count == 1 and self.classes <= FEW
         self.growth = float(self.classes * min(self.classes, AT_ONCE))  # of errors: `split_sum`
         self.usual = SPLIT * self.growth * 2.0**-46  # the least S that is split well
@@ -112,8 +114,17 @@ class Exponentials(Layout):
         return reduce(add, values.tolist()) if self.few else total(values, self.axis)
 
     def has_small(self) -> Any:
-        """Rows in which an e might have lost digits: below TINY, and no mask."""
-        return along(np.logical_or, (self.e < TINY) & (self.z > -np.inf), self.axis)
+        """Rows with S < 1 in which an e might have lost digits: below TINY, and no mask."""
+        low = self.high < 1.0
+        small: Any = low & False
+        for at in self._pieces(low):
+            few = (self._part(self.e, at) < TINY) & (self._part(self.z, at) > -np.inf)
+            found = along(np.logical_or, few, self.axis)
+            if self.count == 1:
+                small = small or found
+            else:
+                small[self._rows_of(at)] |= found
+        return small
 
     def precise(self, sums: Number, small: Any) -> Any:
         """Rows that need no shift: S ≥ 1, or no small e.
@@ -176,7 +187,11 @@ class Exponentials(Layout):
         """What belongs to these rows, of numbers one a row or of one for all."""
         if self.count == 1 or isinstance(numbers, bool):
             return numbers
-        return numbers[at] if self.axis == 0 else numbers[at[0]]
+        return numbers[self._rows_of(at)]
+
+    def _rows_of(self, at: Any) -> Any:
+        """The index of what belongs to the rows of a piece, among numbers one a row."""
+        return at if self.axis == 0 else at[0]
 
     @lazy
     def maximum(self) -> Number:
@@ -189,7 +204,7 @@ class Exponentials(Layout):
         """The maximum of some rows; -inf for the others."""
         m = np.full(rows.shape, -np.inf)
         for at in self._pieces(rows):
-            here = at if self.axis == 0 else at[0]
+            here = self._rows_of(at)
             m[here] = np.maximum(m[here], along(np.maximum, self._part(self.z, at), self.axis))
         return m
 
@@ -219,7 +234,7 @@ class Exponentials(Layout):
             if self.count == 1:
                 return self._sum_of_others(slice(None))
             for at in self._pieces(short):
-                here = at if self.axis == 0 else at[0]
+                here = self._rows_of(at)
                 rest[here], low[here] = self._sum_of_others(at)
         elif self.count == 1:
             return rest_by_shift(self._others, self.maximum, self.top, 0)

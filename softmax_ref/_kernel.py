@@ -68,9 +68,13 @@ class Block(Exponentials):
         return self.own(value)
 
     def logarithms(self) -> Operation:
-        """log p of all entries as an operation still to be done: neither term is positive."""
-        below = np.subtract(self.z, self.spread(self.maximum, self.work), out=self.work)
-        return np.subtract, below, self.spread(self.log_sum, self.e)
+        """log p of all entries as an operation still to be done; overwrites e.
+
+        Neither term is positive.
+        """
+        log_sum = self.log_sum  # before e is overwritten
+        below = np.subtract(self.z, self.spread(self.maximum, self.work), out=self.e)
+        return np.subtract, below, self.spread(log_sum, self.work)
 
     def minus_log(self, z: Number, scale: float) -> Number:
         """-log p·scale of one logit a row: both terms ≥ 0."""

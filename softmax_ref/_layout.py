@@ -47,7 +47,9 @@ class Layout:
 
     lean = False  # whether z, in memory of its own, may be overwritten instead of work
 
-    def __init__(self, cube: Array, place: Place, need: Need = "exponentials") -> None:
+    def __init__(
+        self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
+    ) -> None:
         self.cube, self.place, self.need = cube, place, need
         part = cube[place]
         before, self.classes, after = part.shape
@@ -58,13 +60,17 @@ class Layout:
         else:
             shape = (self.count, self.classes) if self.axis else (self.classes, self.count)
         source = self._arranged(part)
-        if source.dtype == FLOAT64 and _in_lines(source):
+        as_is = _is_plain(source)
+        home = None if out is None or out.dtype != FLOAT64 else self.view(out)
+        if home is not None and not _is_plain(home):
+            home = None
+        *arrays, self.work = _lend(shape, 3 - as_is - (home is not None) - self.lean)
+        self.e = arrays.pop() if home is None else home
+        if as_is:
             self.z = source
-            self.e, self.work = _lend(shape, 2)
             return
         # a copy of its own: ufuncs on transposed or converted memory cost more than both
-        self.e, self.z, *more = _lend(shape, 3 - self.lean)
-        self.work = self.z if self.lean else more[0]
+        self.z = self.work if self.lean else arrays.pop()
         if self.axis == 1 and source.ndim == 2 and source.strides[1] % 1024 == 0:
             # class by class first: at such steps numbers share a few lines of the cache
             lines = self.e.reshape(source.shape[::-1])
@@ -162,7 +168,7 @@ class Layout:
     def write(self, cube: Array, operation: Operation, at: Any = None, values: Any = None) -> None:
         """cube[this block] = result of the operation, with other values at an index."""
         target = self.view(cube)
-        direct = target.dtype == FLOAT64 and _in_lines(target)
+        direct = _is_plain(target)
         ufunc, *operands = operation
         if ufunc is np.positive and not direct:
             result = operands[0]
@@ -179,9 +185,10 @@ class Layout:
                 target[...] = result
 
 
-def _in_lines(array: Array) -> bool:
-    """Whether ufuncs run along contiguous memory."""
-    return array.ndim < 3 and (array.strides[-1] == array.itemsize or array.shape[-1] == 1)
+def _is_plain(array: Array) -> bool:
+    """Whether ufuncs run along contiguous memory, without a conversion."""
+    in_lines = array.strides[-1] == 8 or array.shape[-1] == 1
+    return in_lines and array.ndim < 3 and array.dtype == FLOAT64
 
 
 def _aligned(size: int) -> Array:

@@ -22,7 +22,7 @@ from ._arguments import Array
 
 Number = Any  # a float or an array of them
 FAR = 552.0  # exp(-552) is 1e-240: from here on a sum might lose digits to underflow
-AT_ONCE = 1024  # numbers along a row that BLAS adds, without threads; of more, the sums of such parts
+AT_ONCE = 1024  # numbers that BLAS adds, without threads; of longer rows it adds such parts
 _ONES, _START = np.ones(4 * AT_ONCE), np.zeros(1, np.intp)
 
 
@@ -60,7 +60,7 @@ def total(values: Array, axis: int, squared: bool = False) -> Number:
     def dot(part: Array) -> Number:
         return np.vecdot(part, part if squared else _ONES[: part.shape[-1]])
 
-    count, rest = divmod(values.shape[axis], AT_ONCE)
+    count = values.shape[axis] // AT_ONCE
     if not count:
         sums = dot(values)
     else:

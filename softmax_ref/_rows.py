@@ -70,11 +70,14 @@ class Rows:
             return cube.reshape(self.ordered).transpose(np.argsort(self.order))
         return cube.reshape(self.shape) if self.shape else cube[0, 0, 0]
 
-    def blocks(self, need: Need = "exponentials", temporaries: int = 0) -> Iterator[Block]:
+    def blocks(
+        self, need: Need = "exponentials", out: Array | None = None, temporaries: int = 0
+    ) -> Iterator[Block]:
         """All rows, a block at a time that leaves room for some arrays of its size.
 
         Long rows come in chunks.  A chunk has no exponentials if only "logits" are needed, and
         comes alone for its "sums".  "unshifted sums" have not been settled, but for long rows.
+        Where the result, out, has the layout of a block, its exponentials take no other memory.
         """
         before, classes, after = self.sizes
         numbers = before * classes * after
@@ -84,7 +87,7 @@ class Rows:
         step, width = before, after
         if numbers > 1024:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
-            count = self._rows_at_once(need, temporaries)
+            count = self._rows_at_once(need, out, temporaries)
             step, width = max(1, count // after), min(count, after)
         if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
             for i in range(before):
@@ -94,7 +97,7 @@ class Rows:
             return
         for i in range(0, before, step):
             for j in range(0, after, width):
-                block = kind(self.cube, (slice(i, i + step), ALL, slice(j, j + width)), need)
+                block = kind(self.cube, (slice(i, i + step), ALL, slice(j, j + width)), need, out)
                 block.unusual = unusual  # so are neighbours, often
                 block.exponentiate()
                 unusual = block.unusual
@@ -102,20 +105,17 @@ class Rows:
                     block.settle()
                 yield block
 
-    def _arrays(self, need: Need) -> int:
-        """How many arrays of its size a block takes: e, work, and perhaps a copy of z."""
-        again = need == "unshifted sums"  # takes memory for the rows to be done again
-        if self.short:
-            return 3 - is_lean(need, self.classes) + again
-        after = self.sizes[2]
-        in_lines = after == 1 and self.cube.strides[1] == 8 and self.classes > CLASS_MAJOR
-        return (2 if in_lines and self.cube.dtype == FLOAT64 else 3) + again
-
-    def _rows_at_once(self, need: Need, temporaries: int) -> int:
-        """How many rows a block may have."""
-        if self.classes > PIECE and temporaries:
+    def _rows_at_once(self, need: Need, out: Array | None, temporaries: int) -> int:
+        """How many rows a block may have: it takes work, and perhaps e and a copy of z."""
+        if temporaries and self.classes > PIECE:
             return 1
-        count = max(1, BUDGET // ((self._arrays(need) + temporaries) * self.classes + 40))
+        arrays = 3 + temporaries + (need == "unshifted sums")  # takes memory for rows done again
+        if self.short:
+            arrays -= is_lean(need, self.classes)
+        elif self.classes > CLASS_MAJOR and self.sizes[2] == 1:
+            arrays -= self.cube.strides[1] == 8 and self.cube.dtype == FLOAT64
+            arrays -= out is not None and not temporaries
+        count = max(1, BUDGET // (arrays * self.classes + 40))
         # a pitch that is no power of two spreads over the cache: at K = 128 the transposing copy
         # takes a fifth of the time
         return count if count <= 72 else (count - 8) // 64 * 64 + 8

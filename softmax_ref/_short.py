@@ -17,13 +17,14 @@ from ._kernel import Block
 from ._layout import CLASS_MAJOR, Need, Operation, Place, lazy
 from ._pairs import Number, total
 
-
 NEAR = 1.1 * 2.0**-9  # how near to 0 a number may be that is off by 1.1·2⁻⁵³
 
 
 def is_lean(need: Need, classes: int) -> bool:
     """Whether rows of so many classes need S - e seldom or never."""
-    return need in ("probabilities", "unshifted sums") or need == "logits" and classes > CLASS_MAJOR
+    return need in ("probabilities", "unshifted sums") or (
+        need == "logits" and classes > CLASS_MAJOR
+    )
 
 
 class ShortBlock(Block):
@@ -34,9 +35,11 @@ class ShortBlock(Block):
     #: beside which an e that underflows vanishes
     LEAST, MOST = 1e-100, 1e100
 
-    def __init__(self, cube: Array, place: Place, need: Need = "exponentials") -> None:
+    def __init__(
+        self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
+    ) -> None:
         self.lean = is_lean(need, cube.shape[1])
-        super().__init__(cube, place, need)
+        super().__init__(cube, place, need, out)
         #: S is a plain sum, right to 2⁻⁵⁰; but among many rows of few classes there are always some
         #: whose S - e would have to be summed anew
         self.plain = self.lean or self.axis == 1 or (self.count == 1 and not self.few)

@@ -105,7 +105,7 @@ def cross_entropy_value_and_grad(
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
     out = np.empty(hard.rows.sizes, hard.rows.dtype)
-    for block, labels_here in hard.blocks():
+    for block, labels_here in hard.blocks("exponentials", out):
         hard.losses.add(block, partial(hard.loss, block, labels_here))
         _write_hard(hard, out, block, labels_here)
     return hard.losses.result(), hard.rows.from_cube(out)
@@ -163,7 +163,7 @@ def cross_entropy_grad(
     """
     hard = HardLabels(z, labels, axis, reduction, weight, ignore_index, label_smoothing)
     out = np.empty(hard.rows.sizes, hard.rows.dtype)
-    for block, labels_here in hard.blocks():
+    for block, labels_here in hard.blocks("exponentials", out):
         _write_hard(hard, out, block, labels_here)
     return hard.rows.from_cube(out)
 
@@ -211,7 +211,7 @@ def soft_cross_entropy_value_and_grad(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     out = np.empty(soft.rows.sizes, soft.rows.dtype)
-    for block in soft.blocks():
+    for block in soft.blocks("exponentials", out):
         soft.losses.add(block, partial(soft.loss, block))
         _write_soft(soft, out, block)
     return soft.losses.result(), soft.rows.from_cube(out)
@@ -253,6 +253,6 @@ def soft_cross_entropy_grad(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     out = np.empty(soft.rows.sizes, soft.rows.dtype)
-    for block in soft.blocks("probabilities"):
+    for block in soft.blocks("probabilities", out):
         _write_soft(soft, out, block)
     return soft.rows.from_cube(out)

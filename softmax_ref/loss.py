@@ -187,9 +187,9 @@ class HardLabels:
             return float(self.rows.classes)
         return float(np.sum([np.sum(self._scaled(w)) for w in pieces(self.weight)]))
 
-    def blocks(self, need: Need = "exponentials") -> Iterator[tuple[Block, Labels]]:
+    def blocks(self, need: Need, out: Array | None = None) -> Iterator[tuple[Block, Labels]]:
         """Blocks with the labels of their rows."""
-        for block in self.rows.blocks(need, temporaries=3 if self.smoothing else 0):
+        for block in self.rows.blocks(need, out, temporaries=3 if self.smoothing else 0):
             y: Any = self.labels[block.rows]
             ignored = None
             if self.ignore_index is not None:
@@ -371,8 +371,8 @@ class SoftTargets:
         self.targets = rows.as_cube(_finite_and_not_negative(given, "targets"))
         self.losses.average_over(rows.sizes[0] * rows.sizes[2])
 
-    def blocks(self, need: Need = "exponentials") -> Iterator[Block]:
-        return self.rows.blocks(need, temporaries=3)
+    def blocks(self, need: Need, out: Array | None = None) -> Iterator[Block]:
+        return self.rows.blocks(need, out, temporaries=3)
 
     def total(self, block: Block) -> Number:
         """T = Σ t of each row."""

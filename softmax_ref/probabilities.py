@@ -58,7 +58,7 @@ def softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     """
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
-    for block in rows.blocks("probabilities"):
+    for block in rows.blocks("probabilities", out):
         block.write(out, block.quotients())
     return rows.from_cube(out)
 
@@ -100,7 +100,7 @@ def log_softmax(z: ArrayLike, axis: Axis = -1) -> Any:
     """
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
-    for block in rows.blocks("logits"):
+    for block in rows.blocks("logits", out):
         block.write(out, block.logarithms())
     return rows.from_cube(out)
 
@@ -139,7 +139,7 @@ def softmax_complement(z: ArrayLike, axis: Axis = -1) -> Any:
     """
     rows = Rows(z, axis)
     out = np.empty(rows.sizes, rows.dtype)
-    for block in rows.blocks():
+    for block in rows.blocks("exponentials", out):
         block.write(out, (np.positive, block.complements()))
     return rows.from_cube(out)
 

@@ -183,8 +183,9 @@ def test_long_rows_side_by_side(kind: str, classes: int, dtype: type) -> None:
     z = rng.normal(size=(7, classes))
     if kind.startswith("confident"):
         z[range(7), rng.integers(0, classes, 7)] += 50.0
-    offset = {"far above 0": 5000.0, "far below 0": -900.0, "confident, below": -900.0, "tiny S": -40.0}
-    z[1::2] += offset.get(kind, 0.0)  # beside rows for which there is nothing to do
+    offsets = {"far above 0": 5000.0, "far below 0": -900.0, "confident, below": -900.0}
+    offsets["tiny S"] = -40.0
+    z[1::2] += offsets.get(kind, 0.0)  # beside rows for which there is nothing to do
     z, y = z.astype(dtype), rng.integers(0, classes, 7)
     for name, function in SHORT_ROWS.items():
         assert memory_beyond_the_output(function, z, y) <= 2.0, name
