@@ -45,7 +45,8 @@ class Layout:
     layout, and is a float for a single row.
     """
 
-    lean = False  # whether z, in memory of its own, may be overwritten instead of work
+    lean = False  # whether z is a copy that may be overwritten, so that it takes the place of work
+    at_home = False  # whether e is memory of the result
 
     def __init__(
         self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
@@ -54,23 +55,24 @@ class Layout:
         part = cube[place]
         before, self.classes, after = part.shape
         self.count = before * after
-        self.axis = 0 if self.classes <= CLASS_MAJOR or self.count == 1 else 1
         if self.count == 1:
-            shape: tuple[int, ...] = (self.classes,)
+            self.axis, shape = 0, part.shape[1:2]
+        elif self.classes <= CLASS_MAJOR:
+            self.axis, shape = 0, (self.classes, self.count)
         else:
-            shape = (self.count, self.classes) if self.axis else (self.classes, self.count)
+            self.axis, shape = 1, (self.count, self.classes)
         source = self._arranged(part)
         as_is = _is_plain(source)
-        home = None if out is None or out.dtype != FLOAT64 else self.view(out)
-        if home is not None and not _is_plain(home):
-            home = None
-        *arrays, self.work = _lend(shape, 3 - as_is - (home is not None) - self.lean)
-        self.e = arrays.pop() if home is None else home
+        if out is not None and (self.axis or self.count == 1):
+            home = self.view(out)
+            self.at_home = _is_plain(home)
+        arrays = _lend(shape, 3 - as_is - self.at_home - self.lean)
+        self.work, self.e = arrays[0], home if self.at_home else arrays[1]
         if as_is:
             self.z = source
             return
         # a copy of its own: ufuncs on transposed or converted memory cost more than both
-        self.z = self.work if self.lean else arrays.pop()
+        self.z = self.work if self.lean else arrays[-1]
         if self.axis == 1 and source.ndim == 2 and source.strides[1] % 1024 == 0:
             # class by class first: at such steps numbers share a few lines of the cache
             lines = self.e.reshape(source.shape[::-1])
@@ -166,23 +168,24 @@ class Layout:
         return self.pick(values, at).astype(np.float64, copy=False)
 
     def write(self, cube: Array, operation: Operation, at: Any = None, values: Any = None) -> None:
-        """cube[this block] = result of the operation, with other values at an index."""
-        target = self.view(cube)
-        direct = _is_plain(target)
+        """cube[this block] = result of the operation, with other values at an index.
+
+        The cube must be the one whose memory e may be.
+        """
         ufunc, *operands = operation
-        if ufunc is np.positive and not direct:
-            result = operands[0]
-        else:
-            result = ufunc(*operands, out=target if direct else self.e)
+        done = ufunc is np.positive and not (self.at_home and operands[0] is not self.e)
+        result = operands[0] if done else ufunc(*operands, out=self.e)
         if at is not None:
             result[at] = values if self.count == 1 else values.reshape(-1)
-        if not direct:
-            result = self._shaped(result, target)
-            if self.axis == 0 and self.classes <= 6 < self.count:  # inner loops over the rows
-                for line, numbers in zip(target, result, strict=True):
-                    line[...] = numbers
-            else:
-                target[...] = result
+        if self.at_home:
+            return
+        target = self.view(cube)
+        result = self._shaped(result, target)
+        if self.axis == 0 and self.classes <= 6 < self.count:  # inner loops over the rows
+            for line, numbers in zip(target, result, strict=True):
+                line[...] = numbers
+        else:
+            target[...] = result
 
 
 def _is_plain(array: Array) -> bool:

@@ -17,7 +17,7 @@ SHARED = ("high", "low", "limit", "shifted", "maximum", "top", "pivot_rest", "lo
 
 
 def chunks(
-    kind: type[Block], cube: Array, row: Place, size: int, need: Need
+    kind: type[Block], cube: Array, row: Place, size: int, need: Need, out: Array | None
 ) -> Iterator[Block]:
     """One row as blocks of so many of its classes, each with the sums of the whole row."""
     i, _, j = row
@@ -43,7 +43,7 @@ def chunks(
     high = math.fsum(terms)
     known |= {"high": high, "low": math.fsum([*terms, -high]), "limit": sum(p[2] for p in parts)}
     for place in places[:1] if need in ("sums", "unshifted sums") else places:
-        block = kind(cube, place)
+        block = kind(cube, place, out=out)
         if shifted:
             _shift(block, known["maximum"])
         block.__dict__.update(known)

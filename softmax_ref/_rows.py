@@ -93,7 +93,8 @@ class Rows:
             for i in range(before):
                 for j in range(after):
                     place = slice(i, i + 1), ALL, slice(j, j + 1)
-                    yield from chunks(kind, self.cube, place, 4 * BLOCK // (4 + temporaries), need)
+                    size = 4 * BLOCK // (4 + temporaries)
+                    yield from chunks(kind, self.cube, place, size, need, out)
             return
         for i in range(0, before, step):
             for j in range(0, after, width):

@@ -148,7 +148,7 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
         raise ValueError(f"g must have the shape of z, {rows.shape}, got {upstream.shape}")
     v_cube = rows.as_cube(upstream)
     out = np.empty(rows.sizes, np.result_type(rows.dtype, float_type(upstream)))
-    for block in rows.blocks("probabilities", temporaries=3):
+    for block in rows.blocks("exponentials", out, temporaries=3):
         p, v = block.probabilities(), block.load(v_cube, block.place)
         if block.first:
             # J·1 = 0: what all components share must not cost digits
