@@ -14,17 +14,13 @@ import numpy as np
 from ._arguments import Array
 from ._exponentials import Pair, below
 from ._kernel import Block
-from ._layout import CLASS_MAJOR, Need, Operation, Place, lazy
-from ._pairs import Number, total
+from ._layout import CLASS_MAJOR, PIECE, Need, Operation, Place, lazy
+from ._pairs import Number, most_of, total
 
 NEAR = 1.1 * 2.0**-9  # how near to 0 a number may be that is off by 1.1·2⁻⁵³
 
 
-def is_lean(need: Need, classes: int) -> bool:
-    """Whether rows of so many classes need S - e seldom or never."""
-    return need in ("probabilities", "unshifted sums") or (
-        need == "logits" and classes > CLASS_MAJOR
-    )
+LEAN = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 
 
 class ShortBlock(Block):
@@ -33,12 +29,12 @@ class ShortBlock(Block):
     SURE = 2.0**-5
     #: an S from which no log S is so far from 0 that two p could be nearly 1 (`logarithms`), and
     #: beside which an e that underflows vanishes
-    LEAST, MOST = 1e-100, 1e100
+    LEAST, MOST = 1e-90, 1e90
 
     def __init__(
         self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
     ) -> None:
-        self.lean = is_lean(need, cube.shape[1])
+        self.lean = need in LEAN
         super().__init__(cube, place, need, out)
         #: S is a plain sum, right to 2⁻⁵⁰; but among many rows of few classes there are always some
         #: whose S - e would have to be summed anew
@@ -63,7 +59,7 @@ class ShortBlock(Block):
         for at in self._pieces(self.shifted):
             below = self._part(self.z, at) - self._of(self.maximum, at)
             self.e[at] = np.exp(below)
-            if self.lean and self.need == "logits":
+            if self.need == "logits" and self.lean:
                 self.z[at] = below
         self._sum()
 
@@ -79,26 +75,40 @@ class ShortBlock(Block):
 
     def logarithms(self) -> Operation:
         """log p as z - log S, which takes no maximum; right to 2⁻⁴⁴ unless p is nearly 1."""
-        if not self.lean:
+        if not self.lean:  # a chunk
             return super().logarithms()
         near_0 = (8.0 + abs(self.log)) * NEAR
-        squares = total(self.e, self.axis, squared=True)  # of p: up to the largest
-        sure = squares >= self.high * self.high * (1.0 - 2.0 * near_0)
+        if self.classes <= CLASS_MAJOR:
+            return np.positive, self._few_logarithms(near_0)
+        squares = total(self.e, self.axis, squared=True)  # of all p they add up to the largest p
+        sure = squares >= self.high * self.high * (1.0 - 2.0 * near_0)  # or less
         largest = list(self._largest(sure)) if below(0.0, sure) is not False else []
         logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         for rows, classes, values in largest:
             logs.reshape(self.count, -1)[rows, classes] = values
         return np.positive, logs
 
+    def _few_logarithms(self, near_0: Number) -> Array:
+        """The same for a few classes, of which all are looked at."""
+        largest = self.e >= self.high * (1.0 - near_0)  # one a row at most
+        if not most_of(largest):
+            return np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
+        self.e[largest] = 0.0
+        rest = self._total(self.e)
+        logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
+        np.copyto(logs, _log_of_most(rest, self.high), where=largest)
+        return logs
+
     def _largest(self, rows: Any) -> Iterator[tuple[Array, Array, Array]]:
-        """The largest log p of some rows: -log1p((S - top)/top), where S - top is a sum."""
+        """The largest log p of some rows."""
         e = self.e.reshape(self.count, -1)
         for some in self._some(rows):
-            others = e[some if some.size > 1 else slice(some[0], some[0] + 1)]  # a view, if long
+            # a view of one long row, which there is no memory to copy
+            others = e.take(some, 0) if self.classes <= PIECE else e[some[0] : some[0] + 1]
             each, pivot = np.arange(some.size), others.argmax(1)
-            top = others[each, pivot]
             others[each, pivot] = 0.0
-            yield some, pivot, -np.log1p(total(others, 1)[:, 0] / top)
+            rest, sums = total(others, 1)[:, 0], np.reshape(self.high, -1)[some]
+            yield some, pivot, _log_of_most(rest, sums)
 
     @lazy
     def log_sum(self) -> Number:
@@ -117,3 +127,8 @@ class ShortBlock(Block):
     def _times(self, count: float) -> Number:
         """S·count."""
         return self.high if count == 1.0 else self.high * count
+
+
+def _log_of_most(rest: Number, sums: Number) -> Number:
+    """log(1 - rest/S) for what the other exponentials add up to; 0 and not -0 for none."""
+    return 0.0 - np.log1p(rest / (sums - rest))
