@@ -56,17 +56,16 @@ def total(values: Array, axis: int, squared: bool = False) -> Number:
     """
     if axis < values.ndim - 1:
         return along(np.add, values * values if squared else values, axis)
-
-    def dot(part: Array) -> Number:
-        return np.vecdot(part, part if squared else _ONES[: part.shape[-1]])
-
-    count = values.shape[axis] // AT_ONCE
-    if not count:
-        sums = dot(values)
+    size = values.shape[axis]
+    if size <= AT_ONCE:
+        sums = np.vecdot(values, values if squared else _ONES[:size])
     else:
-        whole = values[..., : count * AT_ONCE].reshape(*values.shape[:-1], count, AT_ONCE)
-        sums = np.vecdot(dot(whole), _ONES[:count])
-        sums += dot(values[..., count * AT_ONCE :])
+        whole, rest = size // AT_ONCE, size % AT_ONCE
+        parts = values[..., : size - rest].reshape(*values.shape[:-1], whole, AT_ONCE)
+        sums = np.vecdot(parts, parts if squared else _ONES[:AT_ONCE])
+        sums = np.vecdot(sums, _ONES[:whole])
+        parts = values[..., size - rest :]
+        sums += np.vecdot(parts, parts if squared else _ONES[:rest])
     return sums.item() if values.ndim == 1 else sums[:, np.newaxis]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import Pair, below
+from ._exponentials import Pair, below, choose
 from ._kernel import Block
 from ._layout import CLASS_MAJOR, PIECE, Need, Operation, Place, lazy
 from ._pairs import Number, most_of, total
@@ -20,7 +20,7 @@ from ._pairs import Number, most_of, total
 NEAR = 1.1 * 2.0**-9  # how near to 0 a number may be that is off by 1.1·2⁻⁵³
 
 
-LEAN = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
+NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 
 
 class ShortBlock(Block):
@@ -34,18 +34,18 @@ class ShortBlock(Block):
     def __init__(
         self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
     ) -> None:
-        self.lean = need in LEAN
-        super().__init__(cube, place, need, out)
         #: S is a plain sum, right to 2⁻⁵⁰; but among many rows of few classes there are always some
         #: whose S - e would have to be summed anew
-        self.plain = self.lean or self.axis == 1 or (self.count == 1 and not self.few)
+        self.lean = self.plain = need in NO_DIFFERENCE or cube.shape[1] > CLASS_MAJOR
+        super().__init__(cube, place, need, out)
 
     def _sum(self) -> None:
         if not self.plain:
             super()._sum()
             return
         self.high, self.low = self._total(self.e), 0.0
-        self.limit = self.high * 2.0**-6
+        if self.need != "probabilities":
+            self.limit = self.high * 2.0**-6
         self._find_extremes()
 
     def settle(self) -> None:
@@ -59,7 +59,7 @@ class ShortBlock(Block):
         for at in self._pieces(self.shifted):
             below = self._part(self.z, at) - self._of(self.maximum, at)
             self.e[at] = np.exp(below)
-            if self.need == "logits" and self.lean:
+            if self.need == "logits":
                 self.z[at] = below
         self._sum()
 
@@ -73,24 +73,40 @@ class ShortBlock(Block):
     def _sum_of_others(self, at: Any) -> Pair:
         return total(self._without_pivot(at), self.axis), 0.0
 
+    def rest(self, e: Number) -> Pair:
+        return self._resummed(*self._difference(e))
+
+    def minus_log(self, z: Number, scale: float) -> Number:
+        """log S - z, or near 0 by S - e."""
+        if self.shifted is True or scale != 1.0:
+            return super().minus_log(z, scale)
+        value = self.log - z
+        near_0 = value < (8.0 + abs(self.log)) * NEAR
+        if below(0.0, near_0) is not False:
+            e = self.own(np.exp(z))
+            value = choose(near_0, self.own(np.log1p(self.rest(e)[0] / e)), value)
+        if self.shifted is not False:
+            value = choose(self.shifted, super().minus_log(z, scale), value)
+        return value
+
     def logarithms(self) -> Operation:
         """log p as z - log S, which takes no maximum; right to 2⁻⁴⁴ unless p is nearly 1."""
-        if not self.lean:  # a chunk
+        if self.classes < self.cube.shape[1]:  # a chunk
             return super().logarithms()
-        near_0 = (8.0 + abs(self.log)) * NEAR
+        near_1 = (1.0 - 8.0 * NEAR) - abs(self.log) * NEAR  # p from here on
         if self.classes <= CLASS_MAJOR:
-            return np.positive, self._few_logarithms(near_0)
+            return np.positive, self._few_logarithms(near_1)
         squares = total(self.e, self.axis, squared=True)  # of all p they add up to the largest p
-        sure = squares >= self.high * self.high * (1.0 - 2.0 * near_0)  # or less
+        sure = squares >= (self.high * near_1) ** 2  # or less
         largest = list(self._largest(sure)) if below(0.0, sure) is not False else []
         logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         for rows, classes, values in largest:
             logs.reshape(self.count, -1)[rows, classes] = values
         return np.positive, logs
 
-    def _few_logarithms(self, near_0: Number) -> Array:
+    def _few_logarithms(self, near_1: Number) -> Array:
         """The same for a few classes, of which all are looked at."""
-        largest = self.e >= self.high * (1.0 - near_0)  # one a row at most
+        largest = self.e >= self.high * near_1  # one a row at most
         if not most_of(largest):
             return np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         self.e[largest] = 0.0

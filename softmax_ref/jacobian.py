@@ -149,10 +149,11 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
     v_cube = rows.as_cube(upstream)
     out = np.empty(rows.sizes, np.result_type(rows.dtype, float_type(upstream)))
     for block in rows.blocks("exponentials", out, temporaries=3):
+        if block.first:
+            pivot = _pivot(block)  # before z may be overwritten
         p, v = block.probabilities(), block.load(v_cube, block.place)
         if block.first:
             # J·1 = 0: what all components share must not cost digits
-            pivot = _pivot(block)
             common = block.entry(v_cube, pivot, block.index(pivot))
             if block.classes < rows.classes:
                 mean = _mean_of_long_row(block, v_cube, common)
