@@ -116,7 +116,7 @@ class Rows:
         elif self.classes > CLASS_MAJOR and self.sizes[2] == 1:
             arrays -= self.cube.strides[1] == 8 and self.cube.dtype == FLOAT64
             arrays -= out is not None and not temporaries
-        count = max(1, BUDGET // (arrays * self.classes + 40))
+        count = max(1, BUDGET // max(48, arrays * self.classes + 24))  # also numbers one a row
         # a pitch that is no power of two spreads over the cache: at K = 128 the transposing copy
         # takes a fifth of the time
         return count if count <= 72 else (count - 8) // 64 * 64 + 8
