@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from operator import add, sub
 from typing import Any
 
 import numpy as np
 
 from ._arguments import Array
-from ._layout import PIECE, Layout, Need, Place, lazy
+from ._layout import PIECE, Layout, lazy
 from ._pairs import (
     AT_ONCE,
     Number,
@@ -29,14 +29,19 @@ from ._pairs import (
     two_product,
 )
 
-FEW = 50  # numbers of a single row up to which Python's floats are faster than NumPy's reductions
 #: splits the exponentials of rows with K²·2⁻¹⁶ ≤ S ≤ 2³⁰ (for K > 1024: K·2⁻⁶ ≤ S), which most are:
 #: with no pass over the numbers to find a bound of their own, S is right to 2⁻⁵⁹
-SPLIT = 2.0**30
+SPLIT, WELL_SPLIT = 2.0**30, 2.0**-16
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or e might have lost digits
 FAINT = 1e-150  # a sum below may have lost digits to underflow
 HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
 Pair = tuple[Number, Number]
+
+
+@lru_cache(maxsize=256)
+def _growth(classes: int) -> float:
+    """How the errors of `split_sum` grow with the classes."""
+    return float(classes * min(classes, AT_ONCE))
 
 
 class Exponentials(Layout):
@@ -46,19 +51,10 @@ class Exponentials(Layout):
     low: Number
     least: float  # S of all rows
     most: float
-    big: Number  # what split the exponentials
+    big: Number = SPLIT  # what split the exponentials
     unusual: bool = False  # whether the constant split a row badly, here or in the block before
     limit: Number  # from here on S - e has all its digits
     shifted: Any = False  # the rows of which e is exp(z - m)
-
-    def __init__(
-        self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
-    ) -> None:
-        super().__init__(cube, place, need, out)
-        self.few = self.count == 1 and self.classes <= FEW
-        self.growth = float(self.classes * min(self.classes, AT_ONCE))  # of errors: `split_sum`
-        self.usual = SPLIT * self.growth * 2.0**-46  # the least S that is split well
-        self.big = SPLIT
 
     def exponentiate(self) -> None:
         """e = exp(z) and S: needs neither m nor z - m, which saves two thirds of the time.
@@ -75,7 +71,8 @@ class Exponentials(Layout):
         self._split(SPLIT if guess is None else self._bound(guess, guess))
         sums = self.high  # the same, whatever split them
         self._find_extremes()
-        self.unusual = not (self.least >= self.usual and self.most <= SPLIT)
+        least = _growth(self.classes) * WELL_SPLIT
+        self.unusual = not (self.least >= least and self.most <= SPLIT)
         if self.unusual:
             bound = self._bound(sums, self._total(self.e) if guess is None else guess)
             if np.any(bound != self.big):
@@ -90,7 +87,7 @@ class Exponentials(Layout):
 
     def _bound(self, sums: Number, totals: Number) -> Number:
         """What splits the exponentials of rows with these sums, once accurate and once plain."""
-        usual = (sums >= self.usual) & (sums <= SPLIT)
+        usual = (sums >= _growth(self.classes) * WELL_SPLIT) & (sums <= SPLIT)
         return choose(usual, SPLIT, 2.0 * totals)
 
     def settle(self) -> None:
@@ -107,7 +104,7 @@ class Exponentials(Layout):
         else:
             high, low = split_sum(self.e, big, self.axis, self.work)
         self.high, self.low = fast_two_sum(high, low)
-        self.big, self.limit = big, big * (self.growth * 2.0**-49)
+        self.big, self.limit = big, big * (_growth(self.classes) * 2.0**-49)
 
     def _total(self, values: Array) -> Number:
         """A plain sum, of a single row in the order in which `total` adds many."""

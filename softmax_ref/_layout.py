@@ -18,6 +18,7 @@ PIECE = 8_000  # numbers at a time where temporary arrays are needed
 #: up to so many classes, reductions run across rows instead of along them; wherever the rows lie,
 #: as the order of the terms decides the last bit of a sum
 CLASS_MAJOR = 50
+FEW = 50  # numbers of a single row up to which Python's floats are faster than NumPy's reductions
 SPREAD = 150  # numbers side by side up to which what belongs to a row is copied to its classes
 Place = tuple[slice, slice, slice]
 #: what a block is for: p alone; e and S - e; z, S and S - e; S and S - e; S where exp(z) allows it
@@ -47,6 +48,7 @@ class Layout:
 
     lean = False  # whether z is a copy that may be overwritten, so that it takes the place of work
     at_home = False  # whether e is memory of the result
+    few = False  # whether this is a single row of a few numbers
 
     def __init__(
         self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
@@ -57,6 +59,7 @@ class Layout:
         self.count = before * after
         if self.count == 1:
             self.axis, shape = 0, part.shape[1:2]
+            self.few = self.classes <= FEW
         elif self.classes <= CLASS_MAJOR:
             self.axis, shape = 0, (self.classes, self.count)
         else:

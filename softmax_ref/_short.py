@@ -43,9 +43,7 @@ class ShortBlock(Block):
         if not self.plain:
             super()._sum()
             return
-        self.high, self.low = self._total(self.e), 0.0
-        if self.need != "probabilities":
-            self.limit = self.high * 2.0**-6
+        self.high, self.low, self.limit = self._total(self.e), 0.0, 0.0
         self._find_extremes()
 
     def settle(self) -> None:
@@ -65,9 +63,11 @@ class ShortBlock(Block):
 
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
         rest = self.high - e
-        if not self.plain:
+        if self.plain:
+            short = below(rest, self.high * 2.0**-6)
+        else:
             rest += self.low
-        short = below(rest, self.limit)
+            short = below(rest, self.limit)
         return rest, 0.0 if short is False else np.zeros_like(rest), short
 
     def _sum_of_others(self, at: Any) -> Pair:

@@ -21,7 +21,7 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "row-major":
         for module in (_layout, _rows):
             monkeypatch.setattr(module, "CLASS_MAJOR", 0)
-        monkeypatch.setattr(_exponentials, "FEW", 0)
+        monkeypatch.setattr(_layout, "FEW", 0)
         monkeypatch.setattr(_kernel, "DIVIDED", 0)
     else:
         monkeypatch.setattr(_rows, "LONGEST", 3)
