@@ -1,7 +1,9 @@
 """Blocks of float32 or float16 rows, for which float64 has bits to spare: 2⁻⁴⁴ will do.
 
 No rounding is taken off, and sums are plain ones wherever S - e is not needed or seldom short of
-digits.
+digits.  log p is z - log S, which takes no maximum: the error of log S, at most 1.1·2⁻⁵³ times
+8 + log S, is 2⁻⁴⁴ of every log p but those that are nearly 0.  For these, at most one a row, the
+other exponentials are added up.
 """
 
 from __future__ import annotations
@@ -17,9 +19,7 @@ from ._kernel import Block
 from ._layout import CLASS_MAJOR, PIECE, Need, Operation, Place, lazy
 from ._pairs import Number, most_of, total
 
-NEAR = 1.1 * 2.0**-9  # how near to 0 a number may be that is off by 1.1·2⁻⁵³
-
-
+NEAR = 1.1 * 2.0**-9  # of 8 + |log S|: a log p nearer to 0 needs the sum of the others
 NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 
 
@@ -27,8 +27,8 @@ class ShortBlock(Block):
     """Rows of float32 or float16, computed in float64."""
 
     SURE = 2.0**-5
-    #: an S from which no log S is so far from 0 that two p could be nearly 1 (`logarithms`), and
-    #: beside which an e that underflows vanishes
+    #: beside the least S an e that underflows vanishes; between them 8 + |log S| is so small that
+    #: only one p can be near 1
     LEAST, MOST = 1e-90, 1e90
 
     def __init__(
@@ -77,7 +77,7 @@ class ShortBlock(Block):
         return self._resummed(*self._difference(e))
 
     def minus_log(self, z: Number, scale: float) -> Number:
-        """log S - z, or near 0 by S - e."""
+        """-log p, log S - z or near 0 by S - e."""
         if self.shifted is True or scale != 1.0:
             return super().minus_log(z, scale)
         value = self.log - z
@@ -90,14 +90,14 @@ class ShortBlock(Block):
         return value
 
     def logarithms(self) -> Operation:
-        """log p as z - log S, which takes no maximum; right to 2⁻⁴⁴ unless p is nearly 1."""
+        """log p, z - log S or near 0 by the others; overwrites z."""
         if self.classes < self.cube.shape[1]:  # a chunk
             return super().logarithms()
-        near_1 = (1.0 - 8.0 * NEAR) - abs(self.log) * NEAR  # p from here on
+        near_1 = (1.0 - 8.0 * NEAR) - abs(self.log) * NEAR  # log p ≥ -t only where p ≥ 1 - t
         if self.classes <= CLASS_MAJOR:
             return np.positive, self._few_logarithms(near_1)
-        squares = total(self.e, self.axis, squared=True)  # of all p they add up to the largest p
-        sure = squares >= (self.high * near_1) ** 2  # or less
+        # the squares of all p add up to the largest p or less, and to its square or more
+        sure = total(self.e, self.axis, squared=True) >= (self.high * near_1) ** 2
         largest = list(self._largest(sure)) if below(0.0, sure) is not False else []
         logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         for rows, classes, values in largest:
@@ -105,8 +105,8 @@ class ShortBlock(Block):
         return np.positive, logs
 
     def _few_logarithms(self, near_1: Number) -> Array:
-        """The same for a few classes, of which all are looked at."""
-        largest = self.e >= self.high * near_1  # one a row at most
+        """The same for a few classes, where it takes less time to look at all of them."""
+        largest = self.e >= self.high * near_1
         if not most_of(largest):
             return np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         self.e[largest] = 0.0

@@ -220,19 +220,24 @@ def test_families_vector_jacobian_product(name: str) -> None:
             assert_within(result, want, bound, (name, row.tolist(), g.tolist()))
 
 
-def test_vector_jacobian_product_with_a_common_part() -> None:
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("classes", [6, 60, 200])
+def test_vector_jacobian_product_with_a_common_part(classes: int, dtype: type) -> None:
     """J 1 = 0: a constant cotangent gives 0, a large common part costs no digits of the rest.
 
     The common part is a power of two on the grid of the rest, so that adding it is exact.
     """
     rng = generator("common part")
-    z = rng.normal(size=(20, 6))
-    rest = rng.integers(-(2**20), 2**20, size=(20, 6)) * 2.0**-20
+    z = rng.normal(size=(20, classes)).astype(dtype)
+    rest = rng.integers(-(2**20), 2**20, size=(20, classes)) * 2.0**-20
     assert np.array_equal(sr.softmax_vjp(z, np.full_like(z, 3.7)), np.zeros_like(z))
     plain, shifted = sr.softmax_vjp(z, rest), sr.softmax_vjp(z, rest + 2.0**20)
     # components that cancel are compared with the size of what cancels
     scale = sr.softmax(z) * (abs(rest) + np.abs(rest).max(1, keepdims=True))
     assert np.all(abs(plain - shifted) <= 16 * UNIT * scale)
+    z[range(20), rng.integers(0, classes, 20)] += 25.0  # what is common to all is taken there
+    confident = sr.softmax_vjp(z, rest + 2.0**20)
+    assert np.all(abs(confident.sum(axis=1)) <= 2.0**-44 * abs(confident).sum(axis=1))
 
 
 # --------------------------------------------------------------------------------------------------

@@ -79,6 +79,19 @@ def test_two_roundings_follow_the_exponentials(classes: int, shifted: bool) -> N
             assert ulps(q[i, y], rest / s) <= limit + 1  # 1 - p, one more
 
 
+@pytest.mark.parametrize("classes", [3, 10, 51, 1000])
+def test_two_roundings_follow_the_others_of_a_confident_shifted_row(classes: int) -> None:
+    """What rounding took from their exponentials counts, too: half a unit of each."""
+    rng = generator(f"two roundings, confident {classes}")
+    z = rng.uniform(-50, -30, (1000 // classes + 20, classes))
+    z[:, 0], z[:, -1] = -rng.uniform(1, 20, len(z)), -560.0
+    q = sr.softmax_complement(z)[:, 0]
+    e, lost = exp_minus(z, z[:, :1])
+    for i in range(len(z)):
+        s = sum(map(Fraction, e[i].tolist())) + sum(map(Fraction, lost[i].tolist()))
+        assert ulps(q[i], (s - 1) / s) <= 1 + 2.0**-20
+
+
 @pytest.mark.parametrize("shifted", [False, True], ids=["plain", "shifted"])
 @pytest.mark.parametrize("classes", [2, 3, 10, 50, 51, 1000, 5000, 60_000])
 def test_sums_are_right_to_58_bits(classes: int, shifted: bool) -> None:
