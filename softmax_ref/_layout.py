@@ -66,7 +66,7 @@ class Layout:
             self.axis, shape = 1, (self.count, self.classes)
         source = self._arranged(part)
         as_is = _is_plain(source)
-        if out is not None and out.itemsize == 8 and (self.axis or self.count == 1):
+        if out is not None and out.itemsize == 8 and (self.axis or before == 1):
             home = self.view(out)
             self.at_home = _is_plain(home)
         arrays = _lend(shape, 3 - as_is - self.at_home - self.lean)
