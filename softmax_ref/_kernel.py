@@ -52,7 +52,7 @@ DIVIDED = 150
 class Block(Exponentials):
     """Some rows, and what is made of their exponentials and sums."""
 
-    SURE = 1.0  # where |log S| is as large, its error is small enough
+    sure_from: float = 1.0  # where |log S| is as large, its error is small enough
     LEAST, MOST = TINY, HUGE  # an S in between has all its digits
     _denominator: tuple[float, Number, Number] = (0.0, 0.0, 0.0)  # the last one
 

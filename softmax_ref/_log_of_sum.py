@@ -39,9 +39,9 @@ def _unshifted(block: Block) -> tuple[Number, Array]:
     if block.count == 1:
         if not fine or block.shifted:
             return math.nan, FIRST_ROW
-        sure = abs(block.log) >= block.SURE or _no_worse(block.log, block.maximum)
+        sure = abs(block.log) >= block.sure_from or _no_worse(block.log, block.maximum)
         return block.log, NO_ROWS if sure else FIRST_ROW
-    sure = fine & (abs(block.log) >= block.SURE)
+    sure = fine & (abs(block.log) >= block.sure_from)
     if sure.all():
         return block.log, NO_ROWS
     sure |= fine & _no_worse(block.log, block.maxima(~sure))
@@ -56,8 +56,7 @@ def _no_worse(value: Number, m: Number) -> Any:
 def _from_maximum(block: Block) -> tuple[Number, Array]:
     """m + log Σ exp(z - m) of each row, and the rows in which the two cancel.
 
-    The error of the logarithm, L, grows by L / |m + L|.  (float32 has no bits to spare for that: of
-    L that is 2⁻⁶ or more, 2⁻⁵⁰ may be wrong.)
+    The error of the logarithm, L, grows by L / |m + L|.  (float32 has no bits to spare for that.)
     """
     if block.classes == block.cube.shape[1]:  # else it was settled with the other chunks
         block.settle()
@@ -66,7 +65,7 @@ def _from_maximum(block: Block) -> tuple[Number, Array]:
     cancelled = (m < 0.0) & (log_sum > abs(value))
     if not np.any(cancelled):
         return value, NO_ROWS
-    will_do = (abs(block.log) >= block.SURE) | _no_worse(block.log, m)
+    will_do = (abs(block.log) >= block.sure_from) | _no_worse(block.log, m)
     will_do &= np.logical_not(block.shifted)
     value = np.where(will_do, block.log, value)
     return value, np.flatnonzero(cancelled & ~will_do)

@@ -1,9 +1,9 @@
 """Blocks of float32 or float16 rows, for which float64 has bits to spare: 2⁻⁴⁴ will do.
 
 No rounding is taken off, and sums are plain ones wherever S - e is not needed or seldom short of
-digits.  log p is z - log S, which takes no maximum: the error of log S, at most 1.1·2⁻⁵³ times
-8 + log S, is 2⁻⁴⁴ of every log p but those that are nearly 0.  For these, at most one a row, the
-other exponentials are added up.
+digits.  log p is z - log S, which takes no maximum.  The plain S is off by 96·2⁻⁵³ at most (see
+`softmax_ref._pairs.total`), so that the error of log S is 2⁻⁴⁴ of every log p but those that are
+near 0; for these, at most one a row, the other exponentials are added up.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from ._kernel import Block
 from ._layout import CLASS_MAJOR, PIECE, Need, Operation, Place, lazy
 from ._pairs import Number, most_of, total
 
-NEAR = 1.1 * 2.0**-9  # of 8 + |log S|: a log p nearer to 0 needs the sum of the others
+ROUNDINGS = 96  # in a plain sum, or as many as there are classes
 NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 
 
 class ShortBlock(Block):
     """Rows of float32 or float16, computed in float64."""
 
-    SURE = 2.0**-5
-    #: beside the least S an e that underflows vanishes; between them 8 + |log S| is so small that
-    #: only one p can be near 1
-    LEAST, MOST = 1e-90, 1e90
+    #: beside the least S an e that underflows vanishes; between them log S is so small that only
+    #: one p of a row can be near 1
+    LEAST, MOST = 1e-60, 1e60
 
     def __init__(
         self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
     ) -> None:
-        #: S is a plain sum, right to 2⁻⁵⁰; but among many rows of few classes there are always some
-        #: whose S - e would have to be summed anew
+        #: S is a plain sum; but among many rows of few classes there are always some of which S - e
+        #: would have to be summed anew
         self.lean = self.plain = need in NO_DIFFERENCE or cube.shape[1] > CLASS_MAJOR
+        #: the error of S is 2⁻⁴⁴ = 512·2⁻⁵³ of this at most: two units for e, the rest for adding
+        self.sure_from = (min(cube.shape[1], ROUNDINGS) + 2) / 512.0
         super().__init__(cube, place, need, out)
 
     def _sum(self) -> None:
@@ -64,7 +65,7 @@ class ShortBlock(Block):
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
         rest = self.high - e
         if self.plain:
-            short = below(rest, self.high * 2.0**-6)
+            short = below(rest, self.high * 2.0**-2)
         else:
             rest += self.low
             short = below(rest, self.limit)
@@ -76,12 +77,17 @@ class ShortBlock(Block):
     def rest(self, e: Number) -> Pair:
         return self._resummed(*self._difference(e))
 
+    @property
+    def near_0(self) -> Number:
+        """From here on the error of log S is 2⁻⁴⁴ of -log p; less than a half for |log S| < 139."""
+        return abs(self.log) * (1.1 / 512.0) + self.sure_from
+
     def minus_log(self, z: Number, scale: float) -> Number:
         """-log p, log S - z or near 0 by S - e."""
         if self.shifted is True or scale != 1.0:
             return super().minus_log(z, scale)
         value = self.log - z
-        near_0 = value < (8.0 + abs(self.log)) * NEAR
+        near_0 = value < self.near_0
         if below(0.0, near_0) is not False:
             e = self.own(np.exp(z))
             value = choose(near_0, self.own(np.log1p(self.rest(e)[0] / e)), value)
@@ -93,7 +99,7 @@ class ShortBlock(Block):
         """log p, z - log S or near 0 by the others; overwrites z."""
         if self.classes < self.cube.shape[1]:  # a chunk
             return super().logarithms()
-        near_1 = (1.0 - 8.0 * NEAR) - abs(self.log) * NEAR  # log p ≥ -t only where p ≥ 1 - t
+        near_1 = 1.0 - self.near_0  # log p ≥ -t only where p ≥ 1 - t
         if self.classes <= CLASS_MAJOR:
             return np.positive, self._few_logarithms(near_1)
         # the squares of all p add up to the largest p or less, and to its square or more

@@ -157,19 +157,23 @@ def test_float32_has_44_bits_before_it_is_rounded(classes: int) -> None:
             assert abs(value[i] - exact) <= abs(exact) * 2.0**-44, (exponent, z[i])
 
 
-@pytest.mark.parametrize("offset", [0.0, -3.0, 60.0, -150.0, 205.0, -205.0, 250.0, -900.0])
+@pytest.mark.parametrize("offset", [0.0, -3.0, 60.0, -130.0, 135.0, -140.0, 205.0, -900.0])
 @pytest.mark.parametrize("classes", [2, 3, 10, 50, 51, 200, 1100])
+@pytest.mark.parametrize("spread", [1.0, 0.0], ids=["random", "equal others"])
 @np.errstate(all="ignore")  # as in every public function
 def test_float32_logarithms_have_44_bits_before_they_are_rounded(
-    classes: int, offset: float
+    spread: float, classes: int, offset: float
 ) -> None:
-    """From p = 1/2 to 1 - 10⁻¹⁰ for one class, on both sides of where log S - z will do."""
+    """From p = 1/2 to 1 - 10⁻¹⁰ for one class, on both sides of where log S - z will do.
+
+    Beside equal others all additions to a large one may round the same way.
+    """
     rng = generator(f"44 bits of logarithms {classes} {offset}")
     rows = 24 if classes < 1000 else 8
-    z = rng.normal(0, 1, (rows, classes))
+    z = spread * rng.normal(0, 1, (rows, classes)) + rng.uniform(-8, 0, (rows, 1))
     largest = rng.integers(0, classes, rows)
     z[range(rows), largest] = -np.inf
-    z[range(rows), largest] = sr.logsumexp(z, axis=1) + np.linspace(0, 23, rows)
+    z[range(rows), largest] = sr.logsumexp(z, axis=1) + np.geomspace(0.1, 24, rows)
     z = (z + offset).astype(np.float32)
     (block,) = Rows(z, 1).blocks("logits")
     ufunc, *operands = block.logarithms()
@@ -182,14 +186,45 @@ def test_float32_logarithms_have_44_bits_before_they_are_rounded(
             (block,) = Rows(z, 1).blocks(need)
             at_label = block.per_row(z[range(rows), label].astype(np.float64))
             losses[name, need] = np.ravel(block.minus_log(at_label, 1.0))
+    at = block.index(largest)
+    rest = np.ravel(block.complement(block.rest(block.pick(block.e, at))))
     for i in range(rows):
         truth = oracle(z[i])
         for k in {*range(min(classes, 10)), largest[i]}:
             exact = truth.log_probability(k)
             assert abs(logs[i, k] - exact) <= abs(exact) * 2.0**-44, (i, k, z[i])
+        exact = truth.complement(largest[i])
+        assert abs(rest[i] - exact) <= exact * 2.0**-44, z[i]
         for (name, need), loss in losses.items():
             exact = -truth.log_probability(labels[name][i])
             assert abs(loss[i] - exact) <= exact * 2.0**-44, (name, need, z[i])
+
+
+@pytest.mark.parametrize("classes", [20, 50, 51, 150, 512, 1024, 9000])
+@np.errstate(all="ignore")
+def test_float32_has_44_bits_beside_equal_others(classes: int) -> None:
+    """All additions to the largest may round the same way: the worst that a plain sum can do."""
+    rng = generator(f"44 bits, equal others {classes}")
+    count = 400 if classes < 5000 else 20
+    log_odds = rng.uniform(-5.5, 0.5, count)  # (1 - p)/p
+    a = rng.uniform(-10, 10, count)
+    z = np.repeat((a + log_odds - np.log(classes - 1))[:, np.newaxis], classes, axis=1)
+    z[:, 0] = a
+    z = z.astype(np.float32)
+    for block in Rows(z, 1).blocks("logits"):
+        rows = z[block.place[0]]
+        ufunc, *operands = block.logarithms()
+        logs = ufunc(*operands)
+        logs = (logs.T if block.axis == 0 and block.count > 1 else logs).reshape(rows.shape)[:, 0]
+        (whole,) = Rows(rows, 1).blocks("exponentials")
+        label = whole.index(np.zeros(len(rows), int) if len(rows) > 1 else 0)
+        rest = np.ravel(whole.complement(whole.rest(whole.pick(whole.e, label))))
+        for row, log_p, q in zip(rows.tolist(), logs.tolist(), rest.tolist(), strict=True):
+            with mpmath.workprec(120):
+                odds = (classes - 1) * mpmath.exp(mpmath.mpf(row[1]) - row[0])
+                exact = mpmath.log1p(odds)
+                assert abs(log_p + exact) <= exact * 2.0**-44, row[:2]
+                assert abs(q - odds / (1 + odds)) <= odds * 2.0**-44, row[:2]
 
 
 # --------------------------------------------------------------------------------------------------
