@@ -1,4 +1,4 @@
-"""What the public functions accept: arrays of real numbers, and axes."""
+"""What the public functions accept, arrays of real numbers and axes, and memory to work in."""
 
 from __future__ import annotations
 
@@ -45,3 +45,10 @@ def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     if len(normal) < len(axes) or not normal:
         raise ValueError(f"axis must name at least one axis, and none twice, got {axis!r}")
     return tuple(normal)
+
+
+def aligned(size: int) -> Array:
+    """float64 memory that begins with a line of the cache: elsewhere sums take an eighth longer."""
+    memory = np.empty(size + 7)
+    start = -memory.ctypes.data // 8 % 8
+    return memory[start : start + size]

@@ -29,7 +29,7 @@ from ._pairs import (
     two_product,
 )
 
-#: splits the exponentials of rows with K²·2⁻¹⁶ ≤ S ≤ 2³⁰ (for K > 512: K·2⁻⁷ ≤ S), which most are:
+#: splits the exponentials of rows with K²·2⁻¹⁶ ≤ S ≤ 2³⁰ (for K > 1024: K·2⁻⁶ ≤ S), which most are:
 #: with no pass over the numbers to find a bound of their own, S is right to 2⁻⁵⁹
 SPLIT, WELL_SPLIT = 2.0**30, 2.0**-16
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or e might have lost digits

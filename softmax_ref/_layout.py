@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
-from ._arguments import FLOAT64, Array
+from ._arguments import FLOAT64, Array, aligned
 from ._pairs import Number
 
 BLOCK = 36_000  # numbers of a long row at a time, or less to leave room for other arrays
@@ -197,13 +197,6 @@ def _is_plain(array: Array) -> bool:
     return in_lines and array.ndim < 3 and array.dtype == FLOAT64
 
 
-def _aligned(size: int) -> Array:
-    """Memory that begins with a line of the cache: elsewhere S takes an eighth longer."""
-    memory = np.empty(size + 7)
-    start = -memory.ctypes.data // 8 % 8
-    return memory[start : start + size]
-
-
 def _lend(shape: tuple[int, ...], count: int) -> tuple[Array, ...]:
     """So many arrays of scratch memory of this thread, valid until the next block."""
     known: dict[str, Any] = _scratch.__dict__
@@ -211,7 +204,7 @@ def _lend(shape: tuple[int, ...], count: int) -> tuple[Array, ...]:
         size = math.prod(shape)
         step = -(-size // 8) * 8  # a line of the cache
         if "memory" not in known or known["memory"].size < count * step:
-            known["memory"] = _aligned(count * step)
+            known["memory"] = aligned(count * step)
         memory = known["memory"]
         starts = range(0, count * step, step)
         known["views"] = tuple(memory[k : k + size].reshape(shape) for k in starts)

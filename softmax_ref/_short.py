@@ -1,9 +1,9 @@
 """Blocks of float32 or float16 rows, for which float64 has bits to spare: 2⁻⁴⁴ will do.
 
 No rounding is taken off, and sums are plain ones wherever S - e is not needed or seldom short of
-digits.  log p is z - log S, which takes no maximum.  The plain S is off by 96·2⁻⁵³ at most (see
-`softmax_ref._pairs.total`), so that the error of log S is 2⁻⁴⁴ of every log p but those that are
-near 0; for these, at most one a row, the other exponentials are added up.
+digits.  log p is z - log S, which takes no maximum: the error of a plain S is so small that it is
+2⁻⁴⁴ of every log p but those that are near 0.  For these, at most one a row, the other exponentials
+are added up.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from ._arguments import Array
 from ._exponentials import Pair, below, choose
 from ._kernel import Block
 from ._layout import CLASS_MAJOR, PIECE, Need, Operation, Place, lazy
-from ._pairs import Number, most_of, total
+from ._pairs import Number, most_of, roundings, total
 
-ROUNDINGS = 96  # in a plain sum, or as many as there are classes
 NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 
 
@@ -28,7 +27,7 @@ class ShortBlock(Block):
 
     #: beside the least S an e that underflows vanishes; between them log S is so small that only
     #: one p of a row can be near 1
-    LEAST, MOST = 1e-60, 1e60
+    LEAST, MOST = 1e-36, 1e36
 
     def __init__(
         self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
@@ -37,7 +36,7 @@ class ShortBlock(Block):
         #: would have to be summed anew
         self.lean = self.plain = need in NO_DIFFERENCE or cube.shape[1] > CLASS_MAJOR
         #: the error of S is 2⁻⁴⁴ = 512·2⁻⁵³ of this at most: two units for e, the rest for adding
-        self.sure_from = (min(cube.shape[1], ROUNDINGS) + 2) / 512.0
+        self.sure_from = (roundings(cube.shape[1]) + 2) / 512.0
         super().__init__(cube, place, need, out)
 
     def _sum(self) -> None:
@@ -65,7 +64,7 @@ class ShortBlock(Block):
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
         rest = self.high - e
         if self.plain:
-            short = below(rest, self.high * 2.0**-2)
+            short = below(rest, self.high * self.sure_from)
         else:
             rest += self.low
             short = below(rest, self.limit)
@@ -79,7 +78,7 @@ class ShortBlock(Block):
 
     @property
     def near_0(self) -> Number:
-        """From here on the error of log S is 2⁻⁴⁴ of -log p; less than a half for |log S| < 139."""
+        """From here on the error of log S is 2⁻⁴⁴ of -log p; less than a half for |log S| < 83."""
         return abs(self.log) * (1.1 / 512.0) + self.sure_from
 
     def minus_log(self, z: Number, scale: float) -> Number:
@@ -121,16 +120,21 @@ class ShortBlock(Block):
         np.copyto(logs, _log_of_most(rest, self.high), where=largest)
         return logs
 
-    def _largest(self, rows: Any) -> Iterator[tuple[Array, Array, Array]]:
-        """The largest log p of some rows."""
-        e = self.e.reshape(self.count, -1)
+    def _largest(self, rows: Any) -> Iterator[tuple[Any, Any, Number]]:
+        """The largest log p of some rows, with their numbers and classes; overwrites e."""
+        e, sums = self.e.reshape(self.count, -1), np.reshape(self.high, -1)
+        chosen = np.flatnonzero(rows)
+        if chosen.size < 4 or self.classes > PIECE:  # one at a time, without a copy
+            for row in chosen.tolist():
+                pivot = e[row].argmax()
+                e[row, pivot] = 0.0
+                yield row, pivot, _log_of_most(total(e[row], 0), sums.item(row))
+            return
         for some in self._some(rows):
-            # a view of one long row, which there is no memory to copy
-            others = e.take(some, 0) if self.classes <= PIECE else e[some[0] : some[0] + 1]
+            others = e.take(some, 0)
             each, pivot = np.arange(some.size), others.argmax(1)
             others[each, pivot] = 0.0
-            rest, sums = total(others, 1)[:, 0], np.reshape(self.high, -1)[some]
-            yield some, pivot, _log_of_most(rest, sums)
+            yield some, pivot, _log_of_most(total(others, 1)[:, 0], sums[some])
 
     @lazy
     def log_sum(self) -> Number:

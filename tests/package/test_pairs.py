@@ -21,12 +21,12 @@ from softmax_ref._pairs import (
     quotient,
     reciprocal,
     rest_by_shift,
+    roundings,
     split_sum,
     total,
     two_product,
     two_sum,
 )
-from softmax_ref._short import ROUNDINGS
 
 #: no product of two over- or underflows
 ordinary = st.floats(1e-70, 1e70) | st.floats(-1e70, -1e-70)
@@ -87,7 +87,7 @@ def test_a_sum_is_off_by_less_than_its_bound(classes: int, axis: int) -> None:
             assert error <= growth * Fraction(1, 2**105) * Fraction(its)
 
 
-@pytest.mark.parametrize("classes", [51, 100, 128, 129, 512, 513, 1000, 10_001])
+@pytest.mark.parametrize("classes", [51, 100, 128, 129, 1000, 1024, 1025, 10_001])
 def test_a_plain_sum_is_as_good_as_the_kernel_takes_it_for(classes: int) -> None:
     rng = generator(f"plain sum {classes}")
     terms = np.exp(rng.normal(0, rng.choice([0.0, 0.1, 3.0], (200, 1)), (200, classes)))
@@ -97,7 +97,7 @@ def test_a_plain_sum_is_as_good_as_the_kernel_takes_it_for(classes: int) -> None
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("classes", [2, 10, 50, 51, 100, 512, 513, 1024, 10_001, 50_000])
+@pytest.mark.parametrize("classes", [2, 10, 50, 51, 100, 1024, 1025, 2047, 10_001, 50_000])
 def test_a_plain_sum_is_never_worse_than_the_kernel_takes_it_for(classes: int, axis: int) -> None:
     """Of one large number and many equal ones, each addition may round the same way."""
     if axis == 0 and classes > 50:
@@ -108,10 +108,10 @@ def test_a_plain_sum_is_never_worse_than_the_kernel_takes_it_for(classes: int, a
     sums = total(terms if axis else terms.T.copy(), axis)
     for row, plain in zip(terms.tolist(), sums.ravel().tolist(), strict=True):
         exact = math.fsum(row)
-        assert abs(plain - exact) <= min(classes, ROUNDINGS) * 2.0**-53 * exact
+        assert abs(plain - exact) <= roundings(classes) * 2.0**-53 * exact
 
 
-@pytest.mark.parametrize("classes", [51, 128, 129, 512, 513, 1000, 1024, 1025, 4096, 7999, 50_000])
+@pytest.mark.parametrize("classes", [51, 128, 129, 1000, 1024, 1025, 2047, 4096, 7999, 50_000])
 def test_a_row_is_added_in_the_same_order_alone_and_with_others(classes: int) -> None:
     terms = np.exp(generator("orders").normal(0, 3, (9, classes)))
     assert [total(row, 0) for row in terms] == total(terms, 1).ravel().tolist()

@@ -157,7 +157,7 @@ def test_float32_has_44_bits_before_it_is_rounded(classes: int) -> None:
             assert abs(value[i] - exact) <= abs(exact) * 2.0**-44, (exponent, z[i])
 
 
-@pytest.mark.parametrize("offset", [0.0, -3.0, 60.0, -130.0, 135.0, -140.0, 205.0, -900.0])
+@pytest.mark.parametrize("offset", [0.0, -3.0, 60.0, -75.0, 80.0, -86.0, 205.0, -900.0])
 @pytest.mark.parametrize("classes", [2, 3, 10, 50, 51, 200, 1100])
 @pytest.mark.parametrize("spread", [1.0, 0.0], ids=["random", "equal others"])
 @np.errstate(all="ignore")  # as in every public function
@@ -200,13 +200,13 @@ def test_float32_logarithms_have_44_bits_before_they_are_rounded(
             assert abs(loss[i] - exact) <= exact * 2.0**-44, (name, need, z[i])
 
 
-@pytest.mark.parametrize("classes", [20, 50, 51, 150, 512, 1024, 9000])
+@pytest.mark.parametrize("classes", [20, 50, 51, 150, 1024, 1025, 9000])
 @np.errstate(all="ignore")
 def test_float32_has_44_bits_beside_equal_others(classes: int) -> None:
     """All additions to the largest may round the same way: the worst that a plain sum can do."""
     rng = generator(f"44 bits, equal others {classes}")
     count = 400 if classes < 5000 else 20
-    log_odds = rng.uniform(-5.5, 0.5, count)  # (1 - p)/p
+    log_odds = rng.uniform(-5.5, 1.5, count)  # (1 - p)/p
     a = rng.uniform(-10, 10, count)
     z = np.repeat((a + log_odds - np.log(classes - 1))[:, np.newaxis], classes, axis=1)
     z[:, 0] = a
