@@ -53,7 +53,8 @@ class Block(Exponentials):
     """Some rows, and what is made of their exponentials and sums."""
 
     sure_from: float = 1.0  # where |log S| is as large, its error is small enough
-    LEAST, MOST = TINY, HUGE  # an S in between has all its digits
+    smallest_sum: float = TINY  # an S from here on has all its digits
+    largest_sum: float = HUGE  # up to here
     _denominator: tuple[float, Number, Number] = (0.0, 0.0, 0.0)  # the last one
 
     @lazy

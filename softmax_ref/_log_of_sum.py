@@ -35,7 +35,7 @@ def _unshifted(block: Block) -> tuple[Number, Array]:
     The relative error of S is an absolute error here, 1.4·2⁻⁵³ for float64: harmless from 1 on.
     For float32 2⁻⁴⁴ of the result will do.
     """
-    fine = (block.high >= block.LEAST) & (block.high <= block.MOST)
+    fine = (block.high >= block.smallest_sum) & (block.high <= block.largest_sum)
     if block.count == 1:
         if not fine or block.shifted:
             return math.nan, FIRST_ROW

@@ -25,9 +25,7 @@ NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldo
 class ShortBlock(Block):
     """Rows of float32 or float16, computed in float64."""
 
-    #: beside the least S an e that underflows vanishes; between them log S is so small that only
-    #: one p of a row can be near 1
-    LEAST, MOST = 1e-36, 1e36
+    smallest_sum = 1e-150  # an e that underflows vanishes beside such an S
 
     def __init__(
         self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
@@ -37,6 +35,8 @@ class ShortBlock(Block):
         self.lean = self.plain = need in NO_DIFFERENCE or cube.shape[1] > CLASS_MAJOR
         #: the error of S is 2⁻⁴⁴ = 512·2⁻⁵³ of this at most: two units for e, the rest for adding
         self.sure_from = (roundings(cube.shape[1]) + 2) / 512.0
+        if need == "logits":  # log S so small that only one p of a row can be near 1
+            self.smallest_sum, self.largest_sum = 1e-36, 1e36
         super().__init__(cube, place, need, out)
 
     def _sum(self) -> None:
@@ -47,11 +47,11 @@ class ShortBlock(Block):
         self._find_extremes()
 
     def settle(self) -> None:
-        if not (self.least >= self.LEAST and self.most <= self.MOST):
+        if not (self.least >= self.smallest_sum and self.most <= self.largest_sum):
             self.shift(self.precise(self.high, False))
 
     def precise(self, sums: Number, small: Any) -> Any:
-        return (sums >= self.LEAST) & (sums <= self.MOST)
+        return (sums >= self.smallest_sum) & (sums <= self.largest_sum)
 
     def _exponentiate_shifted(self) -> None:
         for at in self._pieces(self.shifted):
