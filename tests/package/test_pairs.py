@@ -96,12 +96,12 @@ def test_a_plain_sum_is_as_good_as_the_kernel_takes_it_for(classes: int) -> None
         assert abs(plain - exact) <= 7 * 2.0**-53 * exact
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("classes", [2, 10, 50, 51, 100, 1024, 1025, 2047, 10_001, 50_000])
+@pytest.mark.parametrize(
+    ("classes", "axis"),
+    [(2, 0), (10, 0), (50, 0), *((k, 1) for k in (51, 100, 127, 1023, 1024, 1025, 2047, 50_000))],
+)
 def test_a_plain_sum_is_never_worse_than_the_kernel_takes_it_for(classes: int, axis: int) -> None:
     """Of one large number and many equal ones, each addition may round the same way."""
-    if axis == 0 and classes > 50:
-        return  # never summed like that
     rng = generator(f"equal terms {classes}")
     terms = np.repeat(rng.uniform(0.0, 1.0, (400, 1)) ** 3 / classes, classes, axis=1)
     terms[range(400), rng.integers(0, classes, 400)] = rng.uniform(0.5, 1.0, 400)
