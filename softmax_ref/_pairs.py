@@ -53,7 +53,8 @@ def most_of(values: Any) -> Any:
 def total(values: Array, axis: int, squared: bool = False) -> Number:
     """The plain sum along an axis, or of squares; along rows by BLAS, in less time than NumPy.
 
-    Among 10⁴ sums of random terms none was off by 7·2⁻⁵³; `roundings` has the worst case.
+    Among 10⁴ sums of random terms none was off by 7·2⁻⁵³; `softmax_ref._short.roundings` has the
+    worst case.
     """
     if axis < values.ndim - 1:
         return along(np.add, values * values if squared else values, axis)
@@ -68,16 +69,6 @@ def total(values: Array, axis: int, squared: bool = False) -> Number:
         parts = values[..., size - rest :]
         sums += np.vecdot(parts, parts if squared else _ONES[:rest])
     return sums.item() if values.ndim == 1 else sums[:, np.newaxis]
-
-
-def roundings(classes: int) -> float:
-    """By how many units of 2⁻⁵³ of it a plain sum of terms ≥ 0 is off at most.
-
-    Every addition to one large number may round the same way, if the others are equal.  BLAS adds
-    in eight lanes or more; 32 are for what is left over when they are full, up to 31 numbers, and
-    for the sums of lanes and of up to 49 parts.
-    """
-    return classes if classes <= 50 else min(classes, AT_ONCE) / 8 + 32
 
 
 def split_sum(

@@ -14,7 +14,7 @@ from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_arra
 from ._kernel import Block
 from ._layout import BLOCK, CLASS_MAJOR, LONGEST, PIECE, Need
 from ._long_rows import chunks
-from ._short import NO_DIFFERENCE, ShortBlock
+from ._short import ShortBlock, adds_plainly
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
@@ -112,7 +112,7 @@ class Rows:
             return 1
         arrays = 3 + temporaries + (need == "unshifted sums")  # takes memory for rows done again
         if self.short:
-            arrays -= need in NO_DIFFERENCE or self.classes > CLASS_MAJOR
+            arrays -= adds_plainly(need, self.classes)
         elif self.classes > CLASS_MAJOR and self.sizes[2] == 1:
             arrays -= self.cube.strides[1] == 8 and self.cube.dtype == FLOAT64
             arrays -= out is not None and not temporaries

@@ -17,9 +17,28 @@ from ._arguments import Array
 from ._exponentials import Pair, below, choose
 from ._kernel import Block
 from ._layout import CLASS_MAJOR, PIECE, Need, Operation, Place, lazy
-from ._pairs import Number, most_of, roundings, total
+from ._pairs import AT_ONCE, Number, most_of, total
 
 NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
+
+
+def adds_plainly(need: Need, classes: int) -> bool:
+    """Whether S is a plain sum, so that z may be overwritten instead of work.
+
+    Among many rows of few classes there are always some of which S - e would have to be summed
+    anew.
+    """
+    return need in NO_DIFFERENCE or classes > CLASS_MAJOR
+
+
+def roundings(classes: int) -> float:
+    """By how many units of 2⁻⁵³ of it a plain S is off at most, what e itself has lost aside.
+
+    Every addition to one large number may round the same way, if the others are equal.  BLAS adds
+    in eight lanes or more; 32 are for what is left over when they are full, up to 31 numbers, and
+    for the sums of lanes and of up to 49 parts.
+    """
+    return classes if classes <= CLASS_MAJOR else min(classes, AT_ONCE) / 8 + 32
 
 
 class ShortBlock(Block):
@@ -30,9 +49,7 @@ class ShortBlock(Block):
     def __init__(
         self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
     ) -> None:
-        #: S is a plain sum; but among many rows of few classes there are always some of which S - e
-        #: would have to be summed anew
-        self.lean = self.plain = need in NO_DIFFERENCE or cube.shape[1] > CLASS_MAJOR
+        self.lean = adds_plainly(need, cube.shape[1])
         #: the error of S is 2⁻⁴⁴ = 512·2⁻⁵³ of this at most: two units for e, the rest for adding
         self.sure_from = (roundings(cube.shape[1]) + 2) / 512.0
         if need == "logits":  # log S so small that only one p of a row can be near 1
@@ -40,7 +57,7 @@ class ShortBlock(Block):
         super().__init__(cube, place, need, out)
 
     def _sum(self) -> None:
-        if not self.plain:
+        if not self.lean:
             super()._sum()
             return
         self.high, self.low, self.limit = self._total(self.e), 0.0, 0.0
@@ -63,7 +80,7 @@ class ShortBlock(Block):
 
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
         rest = self.high - e
-        if self.plain:
+        if self.lean:
             short = below(rest, self.high * self.sure_from)
         else:
             rest += self.low

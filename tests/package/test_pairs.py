@@ -21,12 +21,12 @@ from softmax_ref._pairs import (
     quotient,
     reciprocal,
     rest_by_shift,
-    roundings,
     split_sum,
     total,
     two_product,
     two_sum,
 )
+from softmax_ref._short import roundings
 
 #: no product of two over- or underflows
 ordinary = st.floats(1e-70, 1e70) | st.floats(-1e70, -1e-70)
