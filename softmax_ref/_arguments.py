@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,19 @@ def real_array(value: ArrayLike, name: str) -> Array:
     """The argument as an array of float16, float32, float64, integers or bools, else TypeError."""
     if type(value) is np.ndarray:
         array = value
-    elif isinstance(value, np.ma.MaskedArray):
+    elif is_masked(value):
         raise TypeError(f"{name} must not be a masked array: mask a class with -inf instead")
     else:
         array = np.asarray(value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be real numbers of at most 64 bits, got {array.dtype}")
     return array
+
+
+def is_masked(value: object) -> bool:
+    """Whether this is a masked array, without loading `numpy.ma`, 1 MiB, to find that it is not."""
+    masked_arrays = sys.modules.get("numpy.ma")
+    return masked_arrays is not None and isinstance(value, masked_arrays.MaskedArray)
 
 
 def float_type(array: Array) -> np.dtype[Any]:

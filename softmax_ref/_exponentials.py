@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Array
-from ._layout import PIECE, Layout, lazy
+from ._layout import BLOCK, PIECE, Layout, lazy
 from ._pairs import (
     AT_ONCE,
     Number,
@@ -176,9 +176,9 @@ class Exponentials(Layout):
         """A copy of some rows of the block, or of a piece of one."""
         if self.count == 1:
             return values[at].copy()
-        if self.classes > PIECE:
+        if self.classes > PIECE or not values.flags.c_contiguous:
             return values[at]
-        return values.take(at[1 - self.axis], 1 - self.axis)  # faster
+        return values.take(at[1 - self.axis], 1 - self.axis)  # faster; else it would copy all first
 
     def _of(self, numbers: Number, at: Any) -> Number:
         """What belongs to these rows, of numbers one a row or of one for all."""
@@ -194,7 +194,8 @@ class Exponentials(Layout):
     def maximum(self) -> Number:
         if self.classes < self.cube.shape[1]:
             i, _, j = self.place
-            return float(np.max(self.cube[i, :, j]))
+            steps = range(0, self.cube.shape[1], BLOCK)
+            return float(reduce(np.maximum, (self.cube[i, k : k + BLOCK, j].max() for k in steps)))
         return along(np.maximum, self.z, self.axis)
 
     def maxima(self, rows: Any) -> Number:

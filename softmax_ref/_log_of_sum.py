@@ -95,13 +95,12 @@ class Later:
 
     def add(self, block: Block, rows: Array) -> None:
         """Rows of a block, by their numbers in it."""
-        (i, j), cube = block.rows, block.cube
+        (i, j), cube = block.rows, block.cube[block.rows[0], :, block.rows[1]]
         step = max(1, AT_ONCE // cube.shape[1])
         for k in range(0, rows.size, step):
-            a, b = np.divmod(rows[k : k + step], cube[i, :1, j].shape[2])
-            a, b = a + i.start, b + j.start
-            self.places.append(a * cube.shape[2] + b)
-            self.logits.append(cube[i, :, j].reshape(1, -1) if block.count == 1 else cube[a, :, b])
+            a, b = np.divmod(rows[k : k + step], cube.shape[2])
+            self.places.append((a + i.start) * block.cube.shape[2] + b + j.start)
+            self.logits.append(cube.reshape(1, -1) if block.count == 1 else cube[a, :, b])
             self.count += self.logits[-1].size
             if self.count > AT_ONCE:
                 self.fill()

@@ -14,11 +14,13 @@ from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_arra
 from ._kernel import Block
 from ._layout import BLOCK, CLASS_MAJOR, LONGEST, PIECE, Need
 from ._long_rows import chunks
+from ._scattered import Scattered, has_view
 from ._short import ShortBlock, adds_plainly
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
 BUDGET = 208_000
+SMALL = 16_000  # numbers of an array that may be copied whole
 ALL = slice(None)
 
 
@@ -60,9 +62,15 @@ class Rows:
         #: whether these are float32 or float16, which float64 computes with bits to spare
         self.short = self.dtype.itemsize < 8
 
-    def as_cube(self, array: Array) -> Array:
-        """An array of the shape of z as a cube; a view wherever NumPy can make one."""
-        return (array.transpose(self.order) if self.order else array).reshape(self.sizes)
+    def as_cube(self, array: Array) -> Any:
+        """An array of the shape of z as a cube: a view, or copied in parts if it is large."""
+        ordered = array.transpose(self.order) if self.order else array
+        if array.size > SMALL and not ordered.flags.c_contiguous:
+            last = ordered.ndim if self.order else self.axes[-1] + 1
+            first = last - len(self.axes)
+            if not has_view(ordered, first, last):
+                return Scattered(ordered, first, last)
+        return ordered.reshape(self.sizes)
 
     def from_cube(self, cube: Array) -> Any:
         """A cube in the shape of z; a NumPy scalar for 0-d."""
@@ -111,7 +119,9 @@ class Rows:
         if temporaries and self.classes > PIECE:
             return 1
         arrays = 3 + temporaries + (need == "unshifted sums")  # takes memory for rows done again
-        if self.short:
+        if isinstance(self.cube, Scattered):
+            arrays += 1
+        elif self.short:
             arrays -= adds_plainly(need, self.classes)
         elif self.classes > CLASS_MAJOR and self.sizes[2] == 1:
             arrays -= self.cube.strides[1] == 8 and self.cube.dtype == FLOAT64

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import Array, Axis, real_array
+from ._arguments import Array, Axis, is_masked, real_array
 from ._exponentials import HUGE
 from ._kernel import Block
 from ._layout import PIECE, Need, Place, lazy
@@ -124,7 +124,7 @@ class HardLabels:
             self.losses.average_over(self._total_weight())
 
     def _checked_labels(self, labels: ArrayLike) -> Array:
-        if isinstance(labels, np.ma.MaskedArray):
+        if is_masked(labels):
             raise TypeError("labels must be plain integers, got a masked array: use ignore_index")
         y = np.asarray(labels)
         if y.dtype.kind not in "iu":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -19,6 +20,7 @@ from softmax_ref import exact
 from softmax_ref._log_of_sum import _careful, log_of_sum
 from softmax_ref._pairs import exp_minus
 from softmax_ref._rows import Rows
+from softmax_ref._scattered import Scattered
 
 UNIT = 2.0**-53
 LEAST = 5e-324
@@ -484,6 +486,60 @@ def test_layout_of_memory_changes_nothing(dtype: type) -> None:
             assert bits(loss) == bits(want_loss) and bits(gradient.T) == bits(want_gradient), layout
     row = np.broadcast_to(z[0], (5, 23))
     assert bits(sr.softmax(row)) == bits(np.tile(sr.softmax(z[0]), (5, 1)))
+
+
+#: shapes, which part of them, and where the classes are: NumPy joins these axes only by copying
+SCATTERED: dict[str, tuple[tuple[int, ...], tuple[Any, ...], tuple[int, ...]]] = {
+    "rows in groups": ((5, 80, 60), np.s_[:, :70], (2,)),
+    "rows in groups, from the end": ((5, 80, 60), np.s_[::-1, 10:], (2,)),
+    "groups on both sides": ((5, 7, 9, 10, 11), np.s_[:, :6, :, :, ::2], (2,)),
+    "classes first and last": ((7, 50, 60), np.s_[:], (0, 2)),
+    "classes in groups": ((80, 7, 70), np.s_[:, ::2, :65], (1, 2)),
+    "all in groups": ((5, 7, 6, 9, 5, 7), np.s_[:, :6, :, :8, :, ::2], (2, 3)),
+    "every second axis": ((5, 6, 7, 8, 5, 3), np.s_[:], (0, 2, 4)),
+    "long rows": ((2, 300, 201), np.s_[:, :, :200], (1, 2)),
+    "long columns": ((300, 201, 2), np.s_[:, :200], (0, 1)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, ">f8", np.float16])
+@pytest.mark.parametrize("name", SCATTERED)
+def test_axes_that_no_view_can_join(name: str, dtype: Any) -> None:
+    """The bits of the same rows one after the other, which is how NumPy would copy them."""
+    shape, part, axes = SCATTERED[name]
+    rng = generator(f"scattered {name}")
+    z, g = rng.normal(0, 9, shape).astype(dtype)[part], rng.random(shape).astype(dtype)[part]
+    rows = Rows(z, axes)
+    assert isinstance(rows.cube, Scattered)
+    ends = range(-len(axes), 0)
+    plain, weights = (
+        np.ascontiguousarray(np.moveaxis(a, axes, ends)).reshape(-1, rows.classes) for a in (z, g)
+    )
+    kept = np.moveaxis(z, axes, ends).shape
+
+    def as_rows(result: np.ndarray) -> np.ndarray:
+        return np.moveaxis(result, axes, ends).reshape(plain.shape) if result.ndim > 1 else result
+
+    for function_name, function in FORWARD.items():
+        got, want = function(z, axis=axes), function(plain)
+        got = np.ravel(got) if function_name == "logsumexp" else as_rows(got)
+        assert bits(got) == bits(want), function_name
+    assert bits(as_rows(sr.softmax_vjp(z, g, axis=axes))) == bits(sr.softmax_vjp(plain, weights))
+    for a, b in zip(
+        sr.soft_cross_entropy_value_and_grad(z, g, axis=axes, reduction="sum"),
+        sr.soft_cross_entropy_value_and_grad(plain, weights, reduction="sum"),
+        strict=True,
+    ):
+        assert bits(as_rows(a)) == bits(b)
+    if len(axes) == 1:
+        labels = rng.integers(0, rows.classes, len(plain))
+        for reduction in ("none", "mean"):
+            loss, gradient = sr.cross_entropy_value_and_grad(
+                z, labels.reshape(kept[:-1]), axis=axes[0], reduction=reduction
+            )
+            want = sr.cross_entropy_value_and_grad(plain, labels, reduction=reduction)
+            assert bits(np.ravel(loss)) == bits(np.ravel(want[0]))
+            assert bits(as_rows(gradient)) == bits(want[1])
 
 
 @given(batches(5))
