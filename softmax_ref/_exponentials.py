@@ -18,11 +18,16 @@ from ._pairs import (
     AT_ONCE,
     Number,
     along,
+    bound_of_sum,
+    drop_digits,
     exp_minus,
     fast_two_sum,
+    in_any_order,
+    large_sum,
     least_of,
     most_of,
     pair_sum,
+    power_from,
     rest_by_shift,
     split_sum,
     total,
@@ -41,7 +46,7 @@ Pair = tuple[Number, Number]
 @lru_cache(maxsize=256)
 def _growth(classes: int) -> float:
     """How the errors of `split_sum` grow with the classes."""
-    return float(classes * min(classes, AT_ONCE))
+    return classes * (power_from(classes) if in_any_order(classes) else min(classes, AT_ONCE))
 
 
 class Exponentials(Layout):
@@ -67,14 +72,19 @@ class Exponentials(Layout):
 
     def _sum(self) -> None:
         """S, split by the constant or by a bound of its own."""
-        guess = self._total(self.e) if self.unusual else None
-        self._split(SPLIT if guess is None else self._bound(guess, guess))
+        own = None
+        if self.unusual:
+            own = self._own_bound()
+            sums = self._total(self.e) if in_any_order(self.classes) else 0.5 * own
+            self._split(self._bound(sums, own))
+        else:
+            self._split(SPLIT)
         sums = self.high  # the same, whatever split them
         self._find_extremes()
         least = _growth(self.classes) * WELL_SPLIT
         self.unusual = not (self.least >= least and self.most <= SPLIT)
         if self.unusual:
-            bound = self._bound(sums, self._total(self.e) if guess is None else guess)
+            bound = self._bound(sums, self._own_bound() if own is None else own)
             if np.any(bound != self.big):
                 self._split(bound)
 
@@ -85,10 +95,13 @@ class Exponentials(Layout):
         else:
             self.least, self.most = least_of(self.high), most_of(self.high)
 
-    def _bound(self, sums: Number, totals: Number) -> Number:
-        """What splits the exponentials of rows with these sums, once accurate and once plain."""
+    def _bound(self, sums: Number, own: Number) -> Number:
+        """What splits the exponentials of rows with these sums: the constant or their own bound."""
         usual = (sums >= _growth(self.classes) * WELL_SPLIT) & (sums <= SPLIT)
-        return choose(usual, SPLIT, 2.0 * totals)
+        return choose(usual, SPLIT, own)
+
+    def _own_bound(self) -> Number:
+        return 2.0 * self._total(self.e) if self.few else bound_of_sum(self.e, self.axis)
 
     def settle(self) -> None:
         """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""
@@ -142,8 +155,11 @@ class Exponentials(Layout):
         lost[...] = 0.0
         for at in self._pieces(self.shifted):
             self.e[at], lost[at] = self._shifted_part(at)
+        bound = choose(self.shifted, self._own_bound(), self.big)
+        if in_any_order(self.classes):
+            drop_digits(lost, bound, self.classes)
         rest = self._total(lost)
-        self._split(choose(self.shifted, 2.0 * self._total(self.e), self.big))
+        self._split(bound)
         self.high, self.low = fast_two_sum(self.high, self.low + rest)
 
     def _shifted_part(self, at: Any) -> tuple[Array, Array]:
@@ -268,7 +284,7 @@ class Exponentials(Layout):
         high, low = pair_sum(self._without_pivot(at), self.axis)
         if self.shifted is not False:
             lost = self._shifted_part(at)[1]
-            low += total(choose(self._of(self.shifted, at), lost, np.zeros(1)), self.axis)
+            low += large_sum(choose(self._of(self.shifted, at), lost, np.zeros(1)), self.axis)
         m, top = self._of(self.maximum, at), self._of(self.top, at)
         # top·(Σ e·exp(-m)): divided by top, exp(-m) alone is left to err, as in exp(z - m)
         inverse = self.own(np.exp(choose(self._of(self.shifted, at), 0.0, -m)))

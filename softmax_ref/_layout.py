@@ -10,15 +10,13 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 
 from ._arguments import FLOAT64, Array, aligned
-from ._pairs import Number
+from ._pairs import CLASS_MAJOR, EITHER_WAY, Number
 
 BLOCK = 36_000  # numbers of a long row at a time, or less to leave room for other arrays
 LONGEST = 50_000  # classes a block of four arrays may have; longer rows come in chunks
 PIECE = 8_000  # numbers at a time where temporary arrays are needed
-#: up to so many classes, reductions run across rows instead of along them; wherever the rows lie,
-#: as the order of the terms decides the last bit of a sum
-CLASS_MAJOR = 50
 FEW = 50  # numbers of a single row up to which Python's floats are faster than NumPy's reductions
+WIDE = 32_000  # numbers of rows side by side that make blocks of them worth while
 SPREAD = 150  # numbers side by side up to which what belongs to a row is copied to its classes
 Place = tuple[slice, slice, slice]
 #: what a block is for: p alone; e and S - e; z, S and S - e; S and S - e; S where exp(z) allows it
@@ -46,6 +44,7 @@ class Layout:
     layout, and is a float for a single row.
     """
 
+    either_way = True  # whether more than CLASS_MAJOR classes may lie across rows as well
     lean = False  # whether z is a copy that may be overwritten, so that it takes the place of work
     at_home = False  # whether e is memory of the result
     few = False  # whether this is a single row of a few numbers
@@ -60,7 +59,7 @@ class Layout:
         if self.count == 1:
             self.axis, shape = 0, part.shape[1:2]
             self.few = self.classes <= FEW
-        elif self.classes <= CLASS_MAJOR:
+        elif self.across(cube.shape):
             self.axis, shape = 0, (self.classes, self.count)
         else:
             self.axis, shape = 1, (self.count, self.classes)
@@ -82,6 +81,14 @@ class Layout:
             lines[...] = source.T
             source = lines.T
         self._shaped(self.z, source)[...] = source
+
+    @classmethod
+    def across(cls, shape: tuple[int, ...]) -> bool:
+        """Whether reductions run across the rows of such a cube, and not along them."""
+        _, classes, after = shape
+        if classes <= CLASS_MAJOR:
+            return True
+        return cls.either_way and classes <= EITHER_WAY and classes * after >= WIDE
 
     @staticmethod
     def _shaped(scratch: Array, part: Array) -> Array:

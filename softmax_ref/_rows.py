@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 
 from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_array
 from ._kernel import Block
-from ._layout import BLOCK, CLASS_MAJOR, LONGEST, PIECE, Need
+from ._layout import BLOCK, LONGEST, PIECE, Need
 from ._long_rows import chunks
+from ._pairs import CLASS_MAJOR
 from ._scattered import Scattered, has_view
 from ._short import ShortBlock, adds_plainly
 
@@ -97,6 +98,8 @@ class Rows:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
             count = self._rows_at_once(need, out, temporaries)
             step, width = max(1, count // after), min(count, after)
+            if classes > CLASS_MAJOR and kind.across(self.sizes):
+                step = 1
         if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
             for i in range(before):
                 for j in range(after):
@@ -123,9 +126,11 @@ class Rows:
             arrays += 1
         elif self.short:
             arrays -= adds_plainly(need, self.classes)
-        elif self.classes > CLASS_MAJOR and self.sizes[2] == 1:
-            arrays -= self.cube.strides[1] == 8 and self.cube.dtype == FLOAT64
-            arrays -= out is not None and not temporaries
+        elif self.classes > CLASS_MAJOR:
+            along = 2 if Block.across(self.sizes) else 1
+            if along == 2 or self.sizes[2] == 1:
+                arrays -= self.cube.strides[along] == 8 and self.cube.dtype == FLOAT64
+                arrays -= out is not None and not temporaries
         count = max(1, BUDGET // max(48, arrays * self.classes + 24))  # also numbers one a row
         # a pitch that is no power of two spreads over the cache: at K = 128 the transposing copy
         # takes a fifth of the time

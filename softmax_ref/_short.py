@@ -16,8 +16,8 @@ import numpy as np
 from ._arguments import Array
 from ._exponentials import Pair, below, choose
 from ._kernel import Block
-from ._layout import CLASS_MAJOR, PIECE, Need, Operation, Place, lazy
-from ._pairs import AT_ONCE, Number, most_of, total
+from ._layout import PIECE, Need, Operation, Place, lazy
+from ._pairs import AT_ONCE, CLASS_MAJOR, Number, most_of, total
 
 NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 
@@ -44,6 +44,7 @@ def roundings(classes: int) -> float:
 class ShortBlock(Block):
     """Rows of float32 or float16, computed in float64."""
 
+    either_way = False  # plain sums depend on the order
     smallest_sum = 1e-150  # an e that underflows vanishes beside such an S
 
     def __init__(

@@ -16,8 +16,13 @@ from oracles import assert_ulps, oracle
 import softmax_ref as sr
 from softmax_ref._pairs import (
     AT_ONCE,
+    bound_of_sum,
     exp_minus,
     head,
+    in_any_order,
+    large_sum,
+    pair_sum,
+    power_from,
     quotient,
     reciprocal,
     rest_by_shift,
@@ -70,7 +75,11 @@ def test_a_reciprocal_has_100_bits(b: float, share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "axis"), [(2, 0), (10, 0), (128, 0), (10, 1), (1000, 1), (5000, 1), (36_000, 1)]
+    ("classes", "axis"),
+    [
+        *[(2, 0), (10, 0), (51, 0), (64, 0), (65, 0), (129, 0), (300, 0)],
+        *[(10, 1), (51, 1), (129, 1), (300, 1), (301, 1), (1000, 1), (5000, 1), (36_000, 1)],
+    ],
 )
 def test_a_sum_is_off_by_less_than_its_bound(classes: int, axis: int) -> None:
     rows = 100 if classes <= 1000 else 3
@@ -78,13 +87,47 @@ def test_a_sum_is_off_by_less_than_its_bound(classes: int, axis: int) -> None:
     growth = classes * min(classes, AT_ONCE)
     terms = terms if axis == 0 else terms.T.copy()
     sums = terms.sum(axis=axis, keepdims=True)
-    for big in (sums, 1.7 * sums, 2.0**90):
+    bounds = sums, 1.7 * sums, 2.0**90
+    if in_any_order(classes):
+        growth = classes * power_from(classes)
+        bounds = bound_of_sum(terms, axis), 2.0 ** np.ceil(np.log2(sums)), 2.0**90
+    for big in bounds:
         pairs = np.broadcast_arrays(*split_sum(terms, big, axis), big)
         for row, high, low, its in zip(
             terms if axis else terms.T, *(v.ravel().tolist() for v in pairs), strict=True
         ):
             error = abs(Fraction(high) + Fraction(low) - sum(map(Fraction, row.tolist())))
             assert error <= growth * Fraction(1, 2**105) * Fraction(its)
+
+
+@pytest.mark.parametrize("classes", [51, 64, 65, 100, 127, 128, 129, 255, 256, 257, 299, 300])
+def test_a_sum_is_the_same_in_any_order(classes: int) -> None:
+    """Row by row, across rows, and permuted; of random terms, and of one large and equal others."""
+    rng = generator(f"any order {classes}")
+    terms = np.exp(rng.normal(0, rng.choice([0.0, 1.0, 9.0, 90.0], (300, 1)), (300, classes)))
+    terms[::3] = rng.uniform(0, 1, (100, 1)) ** 9
+    terms[::3, 0] = rng.uniform(0.5, 1.0, 100)
+    orders = [rng.permutation(classes) for _ in range(5)]
+    signed = terms * rng.choice([-1.0, 1.0], terms.shape)
+    own = bound_of_sum(terms, 1)
+    for function, numbers in (
+        (lambda t, axis: split_sum(t, own if axis else own.T, axis), terms),
+        (lambda t, axis: split_sum(t, 2.0 ** np.ceil(np.log2(own.max())), axis), terms),
+        (pair_sum, terms),
+        (lambda t, axis: (large_sum(t, axis),), signed),
+    ):
+        first = [part.ravel().tolist() for part in function(numbers, 1)]
+        for order in orders:
+            across = np.ascontiguousarray(numbers[:, order].T)
+            assert [part.ravel().tolist() for part in function(across, 0)] == first
+            along = np.ascontiguousarray(numbers[:, order])
+            assert [part.ravel().tolist() for part in function(along, 1)] == first
+
+
+def test_a_column_alone_is_added_like_columns_side_by_side() -> None:
+    columns = np.exp(generator("columns").normal(size=(50, 200)))
+    alone = [total(column[:, np.newaxis], 0).item() for column in columns.T]
+    assert alone == total(columns, 0).ravel().tolist()
 
 
 @pytest.mark.parametrize("classes", [51, 100, 128, 129, 1000, 1024, 1025, 10_001])

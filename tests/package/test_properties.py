@@ -17,6 +17,7 @@ from oracles import apart, oracle, ulps
 
 import softmax_ref as sr
 from softmax_ref import exact
+from softmax_ref._layout import WIDE
 from softmax_ref._log_of_sum import _careful, log_of_sum
 from softmax_ref._pairs import exp_minus
 from softmax_ref._rows import Rows
@@ -486,6 +487,46 @@ def test_layout_of_memory_changes_nothing(dtype: type) -> None:
             assert bits(loss) == bits(want_loss) and bits(gradient.T) == bits(want_gradient), layout
     row = np.broadcast_to(z[0], (5, 23))
     assert bits(sr.softmax(row)) == bits(np.tile(sr.softmax(z[0]), (5, 1)))
+
+
+def all_sums(rows: Rows) -> np.ndarray:
+    """S and S - e of all rows, as pairs."""
+    blocks = ((block.high, block.low, *block.pivot_rest) for block in rows.blocks())
+    return np.concatenate([[np.ravel(part) for part in parts] for parts in blocks], axis=1)
+
+
+@pytest.mark.parametrize("kind", [*FAMILIES, "far above 0", "far below 0", "tiny S"])
+@pytest.mark.parametrize("classes", [51, 64, 100, 129, 150, 151, 300])
+def test_rows_side_by_side_and_one_after_the_other(classes: int, kind: str) -> None:
+    """On the first axis, rows of up to 300 classes are not turned: the same bits nevertheless."""
+    rng = generator(f"side by side {classes} {kind}")
+    z = rng.normal(0, 3, (WIDE // classes + 9, classes))
+    z[5::7] = family(kind, len(z[5::7]), classes) if kind in FAMILIES else z[5::7]
+    z[3::7] += {"far above 0": 5000.0, "far below 0": -900.0, "tiny S": -40.0}.get(kind, 0.0)
+    columns = np.ascontiguousarray(z.T)
+    with np.errstate(all="ignore"):
+        assert next(Rows(columns, 0).blocks()).axis == 0
+        assert bits(all_sums(Rows(columns, 0))) == bits(all_sums(Rows(z, 1)))
+    for name, function in FORWARD.items():
+        across = function(columns, axis=0)
+        assert bits(across if name == "logsumexp" else across.T) == bits(function(z)), name
+    labels, g = rng.integers(0, classes, len(z)), rng.normal(size=z.shape)
+    assert bits(sr.softmax_vjp(columns, g.T, axis=0).T) == bits(sr.softmax_vjp(z, g))
+    options: dict[str, Any]
+    for options in ({}, {"label_smoothing": 0.1}, {"weight": rng.random(classes)}):
+        results = sr.cross_entropy_value_and_grad(z, labels, reduction="none", **options)
+        for a, b in zip(
+            sr.cross_entropy_value_and_grad(columns, labels, axis=0, reduction="none", **options),
+            results,
+            strict=True,
+        ):
+            assert bits(a.T) == bits(b), options
+    for a, b in zip(
+        sr.soft_cross_entropy_value_and_grad(columns, abs(g.T), axis=0, reduction="none"),
+        sr.soft_cross_entropy_value_and_grad(z, abs(g), reduction="none"),
+        strict=True,
+    ):
+        assert bits(a.T) == bits(b)
 
 
 #: shapes, which part of them, and where the classes are: NumPy joins these axes only by copying
