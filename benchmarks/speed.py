@@ -299,19 +299,29 @@ def memory() -> None:
         for offset in (0.0, 5000.0):
             z, y = logits(shape, "float64")
             z += offset
-            peaks = []
-            for function in FUNCTIONS:
-                call = candidates(function, z, y, -1)["softmax_ref"]
-                call()  # tables and the like come once
-                sr._layout._scratch.__dict__.clear()
-                tracemalloc.start()
-                result = call()
-                _, peak = tracemalloc.get_traced_memory()
-                tracemalloc.stop()
-                parts = result if isinstance(result, tuple) else (result,)
-                output = sum(np.asarray(part).nbytes for part in parts)
-                peaks.append(f"{function} {(peak - output) / 2**20:.2f}")
-            print(f"{shape[0]:>9} × {shape[1]:<9} offset {offset:<7}", ", ".join(peaks))
+            print(f"{shape[0]:>9} × {shape[1]:<9} offset {offset:<7}", peaks(z, y, -1))
+    z, y = logits((10_000, 1000), "float64")
+    print(f"{'1000 × 10000, classes on axis 0':>36}", peaks(np.ascontiguousarray(z.T), y, 0))
+    groups = slice(None), slice(4)  # rows that no view has one after the other
+    z, y = z.reshape(2000, 5, 1000)[groups], y.reshape(2000, 5)[groups]
+    print(f"{'2000 × 4 of 5 × 1000':>36}", peaks(z, y, -1))
+
+
+def peaks(z: Array, y: Array, axis: int) -> str:
+    """What each function takes for these logits."""
+    found = []
+    for function in FUNCTIONS:
+        call = candidates(function, z, y, axis)["softmax_ref"]
+        call()  # tables and the like come once
+        sr._layout._scratch.__dict__.clear()
+        tracemalloc.start()
+        result = call()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        parts = result if isinstance(result, tuple) else (result,)
+        output = sum(np.asarray(part).nbytes for part in parts)
+        found.append(f"{function} {(peak - output) / 2**20:.2f}")
+    return ", ".join(found)
 
 
 def normalised(seconds: float) -> None:
