@@ -1,4 +1,4 @@
-"""The exponentials of a block of rows, and their sums, with all of them or without one.
+"""The exponentials of a block of rows, and their sums.
 
 `softmax_ref._kernel` has the errors.  Every branch here is there for the range or for the speed.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache, partial, reduce
+from functools import lru_cache, reduce
 from operator import add, sub
 from typing import Any
 
@@ -14,38 +14,31 @@ import numpy as np
 
 from ._arguments import Array
 from ._layout import BLOCK, PIECE, Layout, lazy
-from ._pairs import (
+from ._pairs import exp_minus, fast_two_sum
+from ._sums import (
     AT_ONCE,
     Number,
     along,
     bound_of_sum,
     drop_digits,
-    exp_minus,
-    fast_two_sum,
     in_any_order,
-    large_sum,
     least_of,
     most_of,
-    pair_sum,
     power_from,
-    rest_by_shift,
     split_sum,
     total,
-    two_product,
 )
 
-#: splits the exponentials of rows with K²·2⁻¹⁶ ≤ S ≤ 2³⁰ (for K > 1024: K·2⁻⁶ ≤ S), which most are:
-#: with no pass over the numbers to find a bound of their own, S is right to 2⁻⁵⁹
+#: splits the exponentials of rows with g·2⁻¹⁶ ≤ S ≤ 2³⁰, g = `_growth` (K), which most are: with
+#: no pass over the numbers to find a bound of their own, S is right to 2⁻⁵⁹
 SPLIT, WELL_SPLIT = 2.0**30, 2.0**-16
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or e might have lost digits
-FAINT = 1e-150  # a sum below may have lost digits to underflow
 HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
-Pair = tuple[Number, Number]
 
 
 @lru_cache(maxsize=256)
 def _growth(classes: int) -> float:
-    """How the errors of `split_sum` grow with the classes."""
+    """How the errors of `split_sum` grow with the classes: K² for a few, K·1024 for many."""
     return classes * (power_from(classes) if in_any_order(classes) else min(classes, AT_ONCE))
 
 
@@ -228,99 +221,9 @@ class Exponentials(Layout):
         m = self.maximum
         return self.own(np.exp(m if self.shifted is False else choose(self.shifted, m - m, m)))
 
-    def rest(self, e: Number) -> Pair:
-        """S - e as a pair, for one e a row; without cancellation where e is nearly all of S."""
-        rest, low, short = self._difference(e)
-        if short is not False:  # only a pivot leaves so little
-            rest, low = (choose(short, *p) for p in zip(self.pivot_rest, (rest, low), strict=True))
-        return rest, low
-
-    @lazy
-    def pivot_rest(self) -> Pair:
-        """The same for the pivot, e = top."""
-        return self._resummed(*self._difference(self.top))
-
-    def _resummed(self, rest: Number, low: Number, short: Any) -> Pair:
-        """S - e of pivots, in short rows from the others."""
-        if short is False:
-            return rest, low
-        if self.classes == self.cube.shape[1] <= PIECE:
-            if self.count == 1:
-                return self._sum_of_others(slice(None))
-            for at in self._pieces(short):
-                here = self._rows_of(at)
-                rest[here], low[here] = self._sum_of_others(at)
-        elif self.count == 1:
-            return rest_by_shift(self._others, self.maximum, self.top, 0)
-        else:
-            for row in np.flatnonzero(short):
-                m, top = self.maximum.item(row), self.top.item(row)
-                pair = rest_by_shift(partial(self._others, row), m, top, 0)
-                rest.flat[row], low.flat[row] = pair
-        return rest, low
-
-    def _difference(self, e: Number) -> tuple[Number, Number, Any]:
-        """S - e as a pair, and the rows in which it has lost digits to cancellation, or False."""
-        rest = self.high - e
-        low = self.high - rest
-        low -= e  # what rounding took from the difference, exactly, as S ≥ e
-        low += self.low
-        rest, low = fast_two_sum(rest, low)
-        return rest, low, below(rest, self.limit)
-
-    def _without_pivot(self, at: Any) -> Array:
-        """The exponentials of rows that have one e > S/2, with 0 in its place."""
-        others = self._part(self.e, at)
-        pivot = others.argmax(self.axis)
-        if self.count == 1:
-            others[pivot] = 0.0
-        else:
-            rows = np.arange(pivot.size)
-            others[(pivot, rows) if self.axis == 0 else (rows, pivot)] = 0.0
-        return others
-
-    def _sum_of_others(self, at: Any) -> Pair:
-        """The sum without the pivot of rows that have one e > S/2."""
-        high, low = pair_sum(self._without_pivot(at), self.axis)
-        if self.shifted is not False:
-            lost = self._shifted_part(at)[1]
-            low += large_sum(choose(self._of(self.shifted, at), lost, np.zeros(1)), self.axis)
-        m, top = self._of(self.maximum, at), self._of(self.top, at)
-        # top·(Σ e·exp(-m)): divided by top, exp(-m) alone is left to err, as in exp(z - m)
-        inverse = self.own(np.exp(choose(self._of(self.shifted, at), 0.0, -m)))
-        ratio, its_low = two_product(high, inverse)
-        product, tail = two_product(ratio, top)
-        far = (ratio < 2.0**-40) & (ratio > TINY)
-        tail += (its_low + low * inverse) * top
-        high, low = choose(far, product, high), choose(far, tail, low)
-        faint = high < FAINT
-        if np.any(faint):  # perhaps digits were lost to underflow
-            others = self._part(self.z, at)
-            others[others == m] = -np.inf
-            by_shift = rest_by_shift([others].__iter__, m, top, self.axis)
-            high, low = (choose(faint, *pair) for pair in zip(by_shift, (high, low), strict=True))
-        return fast_two_sum(high, low)
-
-    def _others(self, row: Any = None) -> Iterator[Array]:
-        """The logits of a long row without the pivot, in pieces; of the only one by default."""
-        pieces: Iterator[Array] = (z for _, z in self.whole_rows())
-        m = self.maximum
-        if row is not None:
-            m, line = m.item(row), self.z[row] if self.axis else self.z[:, row]
-            pieces = (line[k : k + PIECE].copy() for k in range(0, self.classes, PIECE))
-        for z in pieces:
-            z[z == m] = -np.inf
-            yield z
-
     def exponentials(self, z: Array) -> Array:
         """exp(z - c) of other logits of a single row, with the shift of this block."""
         return exp_minus(z, self.maximum)[0] if self.shifted else np.exp(z)
-
-
-def below(numbers: Number, limit: Number) -> Any:
-    """The rows whose number is below a limit, or False if none is."""
-    short = numbers < limit
-    return short if isinstance(short, bool) or most_of(short) else False
 
 
 def choose(condition: Any, a: Number, b: Number) -> Number:

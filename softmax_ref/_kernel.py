@@ -41,15 +41,17 @@ from __future__ import annotations
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import HUGE, TINY, Exponentials, Pair
+from ._exponentials import HUGE, TINY
 from ._layout import Operation, lazy
-from ._pairs import Number, head, quotient, reciprocal
+from ._others import Others, Pair
+from ._pairs import head, quotient, reciprocal
+from ._sums import Number
 
 #: classes up to which each e is divided by S; multiplying by 1/S as a pair pays for more only
 DIVIDED = 150
 
 
-class Block(Exponentials):
+class Block(Others):
     """Some rows, and what is made of their exponentials and sums."""
 
     sure_from: float = 1.0  # where |log S| is as large, its error is small enough

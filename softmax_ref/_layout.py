@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 
 from ._arguments import FLOAT64, Array, aligned
-from ._pairs import CLASS_MAJOR, EITHER_WAY, Number
+from ._sums import CLASS_MAJOR, EITHER_WAY, Number
 
 BLOCK = 36_000  # numbers of a long row at a time, or less to leave room for other arrays
 LONGEST = 50_000  # classes a block of four arrays may have; longer rows come in chunks

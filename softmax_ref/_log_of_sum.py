@@ -10,8 +10,8 @@ import numpy as np
 from ._arguments import Array
 from ._cancellation import logsumexp_near_zero
 from ._kernel import Block
-from ._pairs import Number
 from ._rows import Rows
+from ._sums import Number
 
 NO_ROWS, FIRST_ROW = np.empty(0, np.intp), np.zeros(1, np.intp)
 AT_ONCE = 6_000  # logits of rows to be done again

@@ -14,9 +14,9 @@ from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_arra
 from ._kernel import Block
 from ._layout import BLOCK, LONGEST, PIECE, Need
 from ._long_rows import chunks
-from ._pairs import CLASS_MAJOR
 from ._scattered import Scattered, has_view
 from ._short import ShortBlock, adds_plainly
+from ._sums import CLASS_MAJOR
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB

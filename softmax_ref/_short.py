@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import Pair, below, choose
+from ._exponentials import choose
 from ._kernel import Block
 from ._layout import PIECE, Need, Operation, Place, lazy
-from ._pairs import AT_ONCE, CLASS_MAJOR, Number, most_of, total
+from ._others import Pair, below
+from ._sums import AT_ONCE, CLASS_MAJOR, Number, most_of, total
 
 NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 

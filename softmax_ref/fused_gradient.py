@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ._arguments import Array, Axis
 from ._kernel import Block
-from ._pairs import Number
+from ._sums import Number
 from .loss import HardLabels, Labels, SoftTargets
 
 __all__ = [

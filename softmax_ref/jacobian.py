@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from ._arguments import Array, Axis, float_type, real_array
 from ._kernel import Block
 from ._layout import PIECE
-from ._pairs import Number, large_sum
 from ._rows import Rows
+from ._sums import Number, large_sum
 from .probabilities import softmax, softmax_complement
 
 __all__ = ["log_softmax_jacobian", "softmax_jacobian", "softmax_vjp"]

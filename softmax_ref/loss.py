@@ -15,8 +15,8 @@ from ._arguments import Array, Axis, is_masked, real_array
 from ._exponentials import HUGE
 from ._kernel import Block
 from ._layout import PIECE, Need, Place, lazy
-from ._pairs import Number, large_sum, least_of, most_of, pair_sum
 from ._rows import Rows
+from ._sums import Number, large_sum, least_of, most_of, pair_sum
 
 __all__ = ["cross_entropy", "soft_cross_entropy"]
 

@@ -13,7 +13,7 @@ import test_accuracy
 import test_edges
 import test_options
 
-from softmax_ref import _exponentials, _kernel, _layout, _rows
+from softmax_ref import _exponentials, _kernel, _layout, _others, _rows
 
 
 @pytest.fixture(autouse=True, params=["chunks of three", "row-major"])
@@ -26,8 +26,8 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     else:
         monkeypatch.setattr(_rows, "LONGEST", 3)
         monkeypatch.setattr(_rows, "BLOCK", 3)
-        monkeypatch.setattr(_exponentials, "PIECE", 2)
-        monkeypatch.setattr(_layout, "PIECE", 2)
+        for module in (_exponentials, _others, _layout):
+            monkeypatch.setattr(module, "PIECE", 2)
     return str(request.param)
 
 

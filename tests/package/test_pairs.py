@@ -15,23 +15,25 @@ from oracles import assert_ulps, oracle
 
 import softmax_ref as sr
 from softmax_ref._pairs import (
-    AT_ONCE,
-    bound_of_sum,
     exp_minus,
     head,
-    in_any_order,
-    large_sum,
-    pair_sum,
-    power_from,
     quotient,
     reciprocal,
     rest_by_shift,
-    split_sum,
-    total,
     two_product,
     two_sum,
 )
 from softmax_ref._short import roundings
+from softmax_ref._sums import (
+    AT_ONCE,
+    bound_of_sum,
+    in_any_order,
+    large_sum,
+    pair_sum,
+    power_from,
+    split_sum,
+    total,
+)
 
 #: no product of two over- or underflows
 ordinary = st.floats(1e-70, 1e70) | st.floats(-1e70, -1e-70)
