@@ -29,8 +29,8 @@ def real_array(value: ArrayLike, name: str) -> Array:
 
 def is_masked(value: object) -> bool:
     """Whether this is a masked array, without loading `numpy.ma`, 1 MiB, to find that it is not."""
-    masked_arrays = sys.modules.get("numpy.ma")
-    return masked_arrays is not None and isinstance(value, masked_arrays.MaskedArray)
+    masked_arrays = sys.modules.get("numpy.ma")  # perhaps being loaded by another thread
+    return isinstance(value, getattr(masked_arrays, "MaskedArray", ()))
 
 
 def float_type(array: Array) -> np.dtype[Any]:

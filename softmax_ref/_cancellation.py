@@ -26,6 +26,7 @@ import math
 from collections.abc import Iterator
 from decimal import Context, Decimal
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -182,14 +183,15 @@ def _sums(z: Array, scale: Array) -> tuple[Array, Array, Array]:
     return first, second, third
 
 
-def _in_groups(rows: Array, some: Array) -> Iterator[Array]:
+def _in_groups(rows: Any, some: Array) -> Iterator[Array]:
     """The logits of some rows, a few classes at a time."""
+    at = some if some.size > 1 else slice(some.item(), some.item() + 1)  # for `Scattered`
     for k in range(0, rows.shape[1], GROUP):
-        yield rows[some, k : k + GROUP].astype(np.float64)
+        yield rows[at, k : k + GROUP, 0].astype(np.float64)
 
 
-def logsumexp_near_zero(rows: Array, some: Array) -> Array:
-    """logsumexp of some of (n, K) rows, by number, with Σ exp(z) < 2 and all logits < 0."""
+def logsumexp_near_zero(rows: Any, some: Array) -> Array:
+    """logsumexp of some rows of a cube (n, K, 1), by number: Σ exp(z) < 2 and all logits < 0."""
     result = np.empty(some.size)
     step = max(1, GROUP // rows.shape[1])
     for i in range(0, some.size, step):
@@ -197,7 +199,7 @@ def logsumexp_near_zero(rows: Array, some: Array) -> Array:
     return result
 
 
-def _logsumexp(rows: Array, some: Array) -> Array:
+def _logsumexp(rows: Any, some: Array) -> Array:
     size, start = np.zeros((2, some.size, 1))
     start -= 1.0
     for z in _in_groups(rows, some):
@@ -225,7 +227,7 @@ def _logsumexp(rows: Array, some: Array) -> Array:
     return value.ravel()
 
 
-def _by_integers(rows: Array, one: Array, bits: int) -> float:
+def _by_integers(rows: Any, one: Array, bits: int) -> float:
     """logsumexp of a row where that is below 2⁻⁵⁹: Σ exp(z) - 1, but for half the square of it."""
     excess = -1 << bits
     for z in _in_groups(rows, one):

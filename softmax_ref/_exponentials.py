@@ -67,17 +67,18 @@ class Exponentials(Layout):
         """S, split by the constant or by a bound of its own."""
         own = None
         if self.unusual:
-            own = self._own_bound()
-            sums = self._total(self.e) if in_any_order(self.classes) else 0.5 * own
+            own = bound_of_sum(self.e, self.axis)
+            sums = total(self.e, self.axis) if in_any_order(self.classes) else 0.5 * own
             self._split(self._bound(sums, own))
-        else:
-            self._split(SPLIT)
-        sums = self.high  # the same, whatever split them
-        self._find_extremes()
         least = _growth(self.classes) * WELL_SPLIT
+        if own is None or near(self.high, least) or near(self.high, SPLIT):
+            self._split(SPLIT)
+        sums = self.high  # on the same side of the limits, whatever split them
+        self._find_extremes()
         self.unusual = not (self.least >= least and self.most <= SPLIT)
         if self.unusual:
-            bound = self._bound(sums, self._own_bound() if own is None else own)
+            own = bound_of_sum(self.e, self.axis) if own is None else own
+            bound = self._bound(sums, own)
             if np.any(bound != self.big):
                 self._split(bound)
 
@@ -92,9 +93,6 @@ class Exponentials(Layout):
         """What splits the exponentials of rows with these sums: the constant or their own bound."""
         usual = (sums >= _growth(self.classes) * WELL_SPLIT) & (sums <= SPLIT)
         return choose(usual, SPLIT, own)
-
-    def _own_bound(self) -> Number:
-        return 2.0 * self._total(self.e) if self.few else bound_of_sum(self.e, self.axis)
 
     def settle(self) -> None:
         """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""
@@ -111,10 +109,6 @@ class Exponentials(Layout):
             high, low = split_sum(self.e, big, self.axis, self.work)
         self.high, self.low = fast_two_sum(high, low)
         self.big, self.limit = big, big * (_growth(self.classes) * 2.0**-49)
-
-    def _total(self, values: Array) -> Number:
-        """A plain sum, of a single row in the order in which `total` adds many."""
-        return reduce(add, values.tolist()) if self.few else total(values, self.axis)
 
     def has_small(self) -> Any:
         """Rows with S < 1 in which an e might have lost digits: below TINY, and no mask."""
@@ -148,10 +142,10 @@ class Exponentials(Layout):
         lost[...] = 0.0
         for at in self._pieces(self.shifted):
             self.e[at], lost[at] = self._shifted_part(at)
-        bound = choose(self.shifted, self._own_bound(), self.big)
+        bound = choose(self.shifted, bound_of_sum(self.e, self.axis), self.big)
         if in_any_order(self.classes):
             drop_digits(lost, bound, self.classes)
-        rest = self._total(lost)
+        rest = total(lost, self.axis)
         self._split(bound)
         self.high, self.low = fast_two_sum(self.high, self.low + rest)
 
@@ -224,6 +218,11 @@ class Exponentials(Layout):
     def exponentials(self, z: Array) -> Array:
         """exp(z - c) of other logits of a single row, with the shift of this block."""
         return exp_minus(z, self.maximum)[0] if self.shifted else np.exp(z)
+
+
+def near(numbers: Number, limit: float) -> bool:
+    """Whether one is so near the limit that it matters for the comparison how it was added up."""
+    return bool(np.any(abs(numbers - limit) <= limit * 2.0**-30))
 
 
 def choose(condition: Any, a: Number, b: Number) -> Number:

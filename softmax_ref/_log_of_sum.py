@@ -11,6 +11,7 @@ from ._arguments import Array
 from ._cancellation import logsumexp_near_zero
 from ._kernel import Block
 from ._rows import Rows
+from ._scattered import Scattered
 from ._sums import Number
 
 NO_ROWS, FIRST_ROW = np.empty(0, np.intp), np.zeros(1, np.intp)
@@ -71,16 +72,15 @@ def _from_maximum(block: Block) -> tuple[Number, Array]:
     return value, np.flatnonzero(cancelled & ~will_do)
 
 
-def _careful(logits: Array) -> Array:
-    """logsumexp of (n, K) rows by the maximum, or where that cancels, with more digits."""
-    rows = Rows(logits, 1)
-    values = np.empty(len(logits))
+def _careful(rows: Rows) -> Array:
+    """logsumexp of (n, K, 1) rows by the maximum, or where that cancels, with more digits."""
+    values = np.empty(rows.sizes[0])
     for block in rows.blocks("unshifted sums"):
         here = values[block.rows[0]]
         value, cancelled = _from_maximum(block)
         here[...] = np.ravel(value)
         if cancelled.size:
-            here[cancelled] = logsumexp_near_zero(rows.cube[block.rows[0], :, 0], cancelled)
+            here[cancelled] = logsumexp_near_zero(rows.cube, cancelled + block.place[0].start)
     return values
 
 
@@ -95,12 +95,17 @@ class Later:
 
     def add(self, block: Block, rows: Array) -> None:
         """Rows of a block, by their numbers in it."""
-        (i, j), cube = block.rows, block.cube[block.rows[0], :, block.rows[1]]
+        (i, j), cube = block.rows, block.cube
+        if block.count == 1:  # perhaps a long one
+            row = cube.row(i.start, j.start) if isinstance(cube, Scattered) else cube[i, :, j]
+            self.out[i, j] = _careful(Rows(row, None))
+            return
+        logits = cube[i, :, j]
         step = max(1, AT_ONCE // cube.shape[1])
         for k in range(0, rows.size, step):
-            a, b = np.divmod(rows[k : k + step], cube.shape[2])
-            self.places.append((a + i.start) * block.cube.shape[2] + b + j.start)
-            self.logits.append(cube.reshape(1, -1) if block.count == 1 else cube[a, :, b])
+            a, b = np.divmod(rows[k : k + step], logits.shape[2])
+            self.places.append((a + i.start) * cube.shape[2] + b + j.start)
+            self.logits.append(logits[a, :, b])
             self.count += self.logits[-1].size
             if self.count > AT_ONCE:
                 self.fill()
@@ -108,5 +113,5 @@ class Later:
     def fill(self) -> None:
         if self.places:
             logits = self.logits[0] if len(self.logits) == 1 else np.concatenate(self.logits)
-            self.out.flat[np.concatenate(self.places)] = _careful(logits)
+            self.out.flat[np.concatenate(self.places)] = _careful(Rows(logits, 1))
             self.places, self.logits, self.count = [], [], 0

@@ -14,14 +14,13 @@ from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_arra
 from ._kernel import Block
 from ._layout import BLOCK, LONGEST, PIECE, Need
 from ._long_rows import chunks
-from ._scattered import Scattered, has_view
+from ._scattered import Scattered, as_cube
 from ._short import ShortBlock, adds_plainly
 from ._sums import CLASS_MAJOR
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
 BUDGET = 208_000
-SMALL = 16_000  # numbers of an array that may be copied whole
 ALL = slice(None)
 
 
@@ -66,12 +65,10 @@ class Rows:
     def as_cube(self, array: Array) -> Any:
         """An array of the shape of z as a cube: a view, or copied in parts if it is large."""
         ordered = array.transpose(self.order) if self.order else array
-        if array.size > SMALL and not ordered.flags.c_contiguous:
-            last = ordered.ndim if self.order else self.axes[-1] + 1
-            first = last - len(self.axes)
-            if not has_view(ordered, first, last):
-                return Scattered(ordered, first, last)
-        return ordered.reshape(self.sizes)
+        if not self.shape:
+            return ordered.reshape(self.sizes)
+        last = ordered.ndim if self.order else self.axes[-1] + 1
+        return as_cube(ordered, last - len(self.axes), last)
 
     def from_cube(self, cube: Array) -> Any:
         """A cube in the shape of z; a NumPy scalar for 0-d."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 
 from ._arguments import Array
 
+SMALL = 16_000  # numbers of an array that may be copied whole
 Numbers = tuple[int, ...]
 Box = tuple[slice, ...]
 
@@ -23,6 +25,15 @@ def has_view(array: Array, first: int, last: int) -> bool:
 def _merge(lengths: Numbers, strides: Numbers) -> bool:
     axes = [(n, step) for n, step in zip(lengths, strides, strict=True) if n > 1]
     return all(step == n * smaller for (_, step), (n, smaller) in pairwise(axes))
+
+
+def as_cube(array: Array, first: int, last: int) -> Any:
+    """An array as (before, axes from first to last, after): a view, or copied in parts if large."""
+    small = array.size <= SMALL or array.flags.c_contiguous
+    if not small and not has_view(array, first, last):
+        return Scattered(array, first, last)
+    groups = array.shape[:first], array.shape[first:last], array.shape[last:]
+    return array.reshape([math.prod(lengths) for lengths in groups])
 
 
 class Scattered:
@@ -51,6 +62,14 @@ class Scattered:
             box = self.array[before + classes + after]
             part[i, k, j].reshape(box.shape)[...] = box  # to split axes takes no copy
         return part[tuple(slice(None) if isinstance(at, slice) else 0 for at in place)]
+
+
+    def row(self, i: int, j: int) -> Array:
+        """A view of one row, with axes of length 1 instead of those before and after."""
+        (_, before), (_, after) = (
+            next(_boxes(self.lengths[axis], at, at + 1)) for axis, at in ((0, i), (2, j))
+        )
+        return self.array[before + (slice(None),) * len(self.lengths[1]) + after]
 
 
 def _boxes(lengths: Numbers, start: int, stop: int) -> Iterator[tuple[slice, Box]]:

@@ -62,7 +62,7 @@ class ShortBlock(Block):
         if not self.lean:
             super()._sum()
             return
-        self.high, self.low, self.limit = self._total(self.e), 0.0, 0.0
+        self.high, self.low, self.limit = total(self.e, self.axis), 0.0, 0.0
         self._find_extremes()
 
     def settle(self) -> None:
@@ -134,7 +134,7 @@ class ShortBlock(Block):
         if not most_of(largest):
             return np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         self.e[largest] = 0.0
-        rest = self._total(self.e)
+        rest = total(self.e, self.axis)
         logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         np.copyto(logs, _log_of_most(rest, self.high), where=largest)
         return logs

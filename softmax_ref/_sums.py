@@ -8,6 +8,8 @@ References
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,8 @@ def total(values: Array, axis: int, squared: bool = False) -> Number:
     if axis < values.ndim - 1:
         return along(np.add, values * values if squared else values, axis)
     size = values.shape[axis]
+    if size <= CLASS_MAJOR and values.ndim == 1:  # as columns are added
+        return reduce(add, values.tolist())
     if size <= AT_ONCE:
         sums = np.vecdot(values, values if squared else _ONES[:size])
     else:

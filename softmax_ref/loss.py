@@ -16,6 +16,7 @@ from ._exponentials import HUGE
 from ._kernel import Block
 from ._layout import PIECE, Need, Place, lazy
 from ._rows import Rows
+from ._scattered import as_cube
 from ._sums import Number, large_sum, least_of, most_of, pair_sum
 
 __all__ = ["cross_entropy", "soft_cross_entropy"]
@@ -140,7 +141,7 @@ class HardLabels:
                     raise ValueError(
                         f"labels must be in 0..{self.rows.classes - 1}{also}, got {label}"
                     )
-        return y.reshape(self.rows.sizes[0], self.rows.sizes[2])
+        return y
 
     def _not_ignored(self, labels: Array) -> Iterator[Array]:
         """The labels that count, some at a time."""
@@ -185,12 +186,14 @@ class HardLabels:
         """Of all classes."""
         if self.weight is None:
             return float(self.rows.classes)
-        return float(np.sum([np.sum(self._scaled(w)) for w in pieces(self.weight)]))
+        parts = (self.weight[k : k + PIECE] for k in range(0, self.rows.classes, PIECE))
+        return math.fsum(x for w in parts for x in pair_sum(self._scaled(w), 0))
 
     def blocks(self, need: Need, out: Array | None = None) -> Iterator[tuple[Block, Labels]]:
         """Blocks with the labels of their rows."""
+        cube = as_cube(self.labels, self.rows.axes[0], self.rows.axes[0])
         for block in self.rows.blocks(need, out, temporaries=3 if self.smoothing else 0):
-            y: Any = self.labels[block.rows]
+            y: Any = cube[block.rows[0], 0, block.rows[1]]
             ignored = None
             if self.ignore_index is not None:
                 ignored = y == self.ignore_index

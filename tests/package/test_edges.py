@@ -9,6 +9,10 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import subprocess
+import sys
+import textwrap
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -236,6 +240,24 @@ def test_masked_arrays_are_refused(name: str) -> None:
     complaint(TypeError, lambda: OF_LOGITS[name](z), r"\bz\b", "masked", "-inf")
     no_mask = np.ma.array([[1.0, 2.0]])
     complaint(TypeError, lambda: OF_LOGITS[name](no_mask), r"\bz\b", "masked")
+
+
+def test_masked_arrays_are_looked_for_while_numpy_ma_is_loading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another thread may have begun to import it: a module without its class yet."""
+    monkeypatch.setitem(sys.modules, "numpy.ma", types.ModuleType("numpy.ma"))
+    assert sr.softmax([[0.0, 0.0]]).tolist() == [[0.5, 0.5]]
+    assert sr.cross_entropy([[0.0, 0.0]], [1]) == math.log(2.0)
+
+
+def test_nobody_loads_numpy_ma_for_plain_arrays() -> None:
+    program = """
+        import sys, softmax_ref as sr
+        sr.softmax([[0.0, 1.0]]); sr.cross_entropy_value_and_grad([[0.0, 1.0]], [1], weight=[1, 2])
+        assert "numpy.ma" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,14 @@ CHECKED: dict[str, tuple[Callable[..., Any], np.ndarray]] = {
     "big-endian labels": (sr.cross_entropy, LABELS.astype(">i8")),
     "labels to ignore": (lambda z, y: sr.cross_entropy(z, y, ignore_index=-100), LABELS),
     "a weighted mean": (lambda z, y: sr.cross_entropy(z, y, weight=[1.0, 2.0]), LABELS),
+    "labels in Fortran order": (
+        lambda z, y: sr.cross_entropy(np.broadcast_to(z[0], (*y.shape, 2)), y),
+        np.asfortranarray(LABELS.reshape(1000, 500)),
+    ),
+    "labels in groups": (
+        lambda z, y: sr.cross_entropy(np.broadcast_to(z[0], (*y.shape, 2)), y),
+        np.zeros((500, 1001), int)[:, :-1],
+    ),
     "one target for all": (sr.soft_cross_entropy, np.broadcast_to(0.5, TARGETS)),
     "Fortran targets": (sr.soft_cross_entropy, np.ones(TARGETS, order="F")),
     "big-endian targets": (sr.soft_cross_entropy, np.ones(TARGETS, ">f8")),
@@ -200,6 +208,15 @@ def test_memory_of_logsumexp_of_log_probabilities(shape: tuple[int, int]) -> Non
     """Exponentials as five numbers each: a piece of a row at a time."""
     log_p = sr.log_softmax(generator("log-probabilities").normal(size=shape))
     assert memory_beyond_the_output(sr.logsumexp, log_p) <= 2.0
+
+
+def test_logsumexp_of_log_probabilities_in_groups() -> None:
+    """A long row of which no view has all classes side by side: the same bits, in pieces, too."""
+    log_p = sr.log_softmax(generator("log-probabilities in groups").normal(size=300_000))
+    groups = np.zeros((300, 1001))[:, :-1]
+    groups[...] = log_p.reshape(groups.shape)
+    assert sr.logsumexp(groups, axis=None) == sr.logsumexp(log_p)
+    assert memory_beyond_the_output(lambda z: sr.logsumexp(z, axis=None), groups) <= 2.0
 
 
 @pytest.mark.parametrize("gap", [30.0, 60.0, 130.0])

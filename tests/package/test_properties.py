@@ -17,6 +17,7 @@ from oracles import apart, oracle, ulps
 
 import softmax_ref as sr
 from softmax_ref import exact
+from softmax_ref._exponentials import WELL_SPLIT, _growth
 from softmax_ref._layout import WIDE
 from softmax_ref._log_of_sum import _careful, log_of_sum
 from softmax_ref._pairs import exp_minus
@@ -154,7 +155,7 @@ def test_float32_has_44_bits_before_it_is_rounded(classes: int) -> None:
         value, again = log_of_sum(block)
         value = np.ravel(value)
         if again.size:
-            value[again] = _careful(z[again])
+            value[again] = _careful(Rows(z[again], 1))
         for i in range(8):
             exact = oracle(z[i]).logsumexp()
             assert abs(value[i] - exact) <= abs(exact) * 2.0**-44, (exponent, z[i])
@@ -443,6 +444,62 @@ def test_rows_are_independent_of_the_company_they_keep(name: str) -> None:
         alone = sr.cross_entropy_value_and_grad(guests, labels[places], reduction="none")
         assert bits(loss[places]) == bits(alone[0])
         assert bits(gradient[places]) == bits(alone[1])
+
+
+def row_with_sum(rng: np.random.Generator, classes: int, wanted: Fraction) -> np.ndarray:
+    """Logits of which NumPy's exponentials add up to this number, almost."""
+    share = rng.random(classes - 2) ** 3 + 1e-3
+    z = np.log(share / share.sum() * float(wanted) * (1 - 2.0**-10))
+    for closer in (1 - 2.0**-12, 1.0):
+        missing = wanted - sum(map(Fraction, np.exp(z).tolist()))
+        z = np.append(z, math.log(missing * Fraction(closer)))
+    around = z[-1] + np.arange(-6, 7) * np.spacing(z[-1])
+    off = [abs(Fraction(e) - missing) for e in np.exp(around).tolist()]
+    z[-1] = around[off.index(min(off))]
+    return rng.permutation(z)
+
+
+@pytest.mark.parametrize("classes", [10, 50, 64, 150, 300, 301])
+def test_rows_on_the_edge_of_what_splits_their_sum(classes: int) -> None:
+    """Halfway between the limit and the number before, S is rounded by what splits it."""
+    rng = generator(f"edge {classes}")
+    limit = _growth(classes) * WELL_SPLIT
+    halfway = (Fraction(limit) + Fraction(math.nextafter(limit, 0.0))) / 2
+    z = np.array([row_with_sum(rng, classes, halfway) for _ in range(100)])
+    unusual = rng.normal(-40.0, 1.0, (300_000 // classes, classes))
+    company = np.concatenate([unusual, z])
+    for name, function in FORWARD.items():
+        alone, together = function(z), function(company)[len(unusual) :]
+        assert bits(alone) == bits(together), name
+        across = function(np.ascontiguousarray(company.T), axis=0)
+        assert bits((across.T if across.ndim > 1 else across)[len(unusual) :]) == bits(alone), name
+
+
+@pytest.mark.parametrize("classes", [7, 16, 20, 33, 50, 51, 300, 1000])
+def test_products_that_cancel_are_independent_of_the_company(classes: int) -> None:
+    """The mean of g is what rounding leaves of 1 - 1: the order of the sum decides all of it."""
+    rng = generator(f"cancelling products {classes}")
+    g = rng.normal(0.0, 1e-20, (20, classes))
+    g[:, :3] = 0.0, 1.0, -1.0
+    z = np.zeros_like(g)
+    together = sr.softmax_vjp(z, g)
+    for i in range(20):
+        assert bits(sr.softmax_vjp(z[i], g[i])) == bits(together[i])
+    across = sr.softmax_vjp(np.ascontiguousarray(z.T), np.ascontiguousarray(g.T), axis=0)
+    assert bits(across.T) == bits(together)
+
+
+@pytest.mark.parametrize("classes", [5, 7000, 20_001])
+def test_the_layout_of_weights_changes_nothing(classes: int) -> None:
+    rng = generator(f"layout of weights {classes}")
+    labels = [0, classes - 1]
+    for _ in range(10):
+        z, weight = rng.normal(size=(2, classes)), rng.random(classes) + 1e-3
+        backwards, strided = weight[::-1].copy()[::-1], np.repeat(weight, 2)[::2]
+        want = sr.cross_entropy_value_and_grad(z, labels, weight=weight, label_smoothing=0.3)
+        for w in (backwards, strided, weight.astype(">f8")):
+            got = sr.cross_entropy_value_and_grad(z, labels, weight=w, label_smoothing=0.3)
+            assert [bits(part) for part in got] == [bits(part) for part in want]
 
 
 @pytest.mark.core
