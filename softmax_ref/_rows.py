@@ -65,10 +65,8 @@ class Rows:
     def as_cube(self, array: Array) -> Any:
         """An array of the shape of z as a cube: a view, or copied in parts if it is large."""
         ordered = array.transpose(self.order) if self.order else array
-        if not self.shape:
-            return ordered.reshape(self.sizes)
         last = ordered.ndim if self.order else self.axes[-1] + 1
-        return as_cube(ordered, last - len(self.axes), last)
+        return as_cube(ordered, last - len(self.axes), last, self.sizes)
 
     def from_cube(self, cube: Array) -> Any:
         """A cube in the shape of z; a NumPy scalar for 0-d."""

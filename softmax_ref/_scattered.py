@@ -27,13 +27,14 @@ def _merge(lengths: Numbers, strides: Numbers) -> bool:
     return all(step == n * smaller for (_, step), (n, smaller) in pairwise(axes))
 
 
-def as_cube(array: Array, first: int, last: int) -> Any:
-    """An array as (before, axes from first to last, after): a view, or copied in parts if large."""
-    small = array.size <= SMALL or array.flags.c_contiguous
-    if not small and not has_view(array, first, last):
+def as_cube(array: Array, first: int, last: int, sizes: tuple[int, int, int]) -> Any:
+    """An array as (before, axes from first to last, after), of these sizes.
+
+    A view; or copied, in parts if it is large.
+    """
+    if array.size > SMALL and not array.flags.c_contiguous and not has_view(array, first, last):
         return Scattered(array, first, last)
-    groups = array.shape[:first], array.shape[first:last], array.shape[last:]
-    return array.reshape([math.prod(lengths) for lengths in groups])
+    return array.reshape(sizes)
 
 
 class Scattered:

@@ -191,7 +191,8 @@ class HardLabels:
 
     def blocks(self, need: Need, out: Array | None = None) -> Iterator[tuple[Block, Labels]]:
         """Blocks with the labels of their rows."""
-        cube = as_cube(self.labels, self.rows.axes[0], self.rows.axes[0])
+        first, (before, _, after) = self.rows.axes[0], self.rows.sizes
+        cube = as_cube(self.labels, first, first, (before, 1, after))
         for block in self.rows.blocks(need, out, temporaries=3 if self.smoothing else 0):
             y: Any = cube[block.rows[0], 0, block.rows[1]]
             ignored = None
