@@ -63,7 +63,7 @@ def total(values: Array, axis: int, squared: bool = False) -> Number:
         return along(np.add, values * values if squared else values, axis)
     size = values.shape[axis]
     if size <= CLASS_MAJOR and values.ndim == 1:  # as columns are added
-        return reduce(add, values.tolist())
+        return reduce(add, (values * values if squared else values).tolist(), 0.0)
     if size <= AT_ONCE:
         sums = np.vecdot(values, values if squared else _ONES[:size])
     else:
