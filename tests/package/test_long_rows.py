@@ -59,6 +59,7 @@ SHORT_ROWS: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
     "softmax": lambda z, y: sr.softmax(z),
     "log_softmax": lambda z, y: sr.log_softmax(z),
     "logsumexp": lambda z, y: sr.logsumexp(z),
+    "cross_entropy": sr.cross_entropy,
     "cross_entropy_value_and_grad": sr.cross_entropy_value_and_grad,
     "soft_cross_entropy_value_and_grad": lambda z, y: sr.soft_cross_entropy_value_and_grad(
         z, np.broadcast_to(0.25, z.shape)
@@ -137,7 +138,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @pytest.mark.parametrize("offset", [0.0, 5000.0, -900.0])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
 @pytest.mark.parametrize(
     "shape", [(30_000, 10), (3000, 100), (500, 1000), (4, 36_000), (4, 50_000), (2, 200_000)]
 )
@@ -161,6 +162,21 @@ def test_memory_on_the_first_axis(shape: tuple[int, int], dtype: Any, offset: fl
     z, y = (rng.normal(size=shape) + offset).astype(dtype), rng.integers(0, 2, (1, shape[1]))
     for name, function in FIRST_AXIS.items():
         assert memory_beyond_the_output(function, z, y) <= 2.0, name
+
+
+@pytest.mark.parametrize("shape", [(30, 51, 640), (40, 10, 900), (9, 300, 110), (5, 301, 200)])
+def test_memory_on_an_axis_in_the_middle(shape: tuple[int, int, int]) -> None:
+    """Rows side by side, and such groups one after the other."""
+    rng = generator("memory")
+    z, y = rng.normal(size=shape), rng.integers(0, shape[1], (shape[0], shape[2]))
+    calls: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
+        "softmax": lambda z, y: sr.softmax(z, 1),
+        "log_softmax": lambda z, y: sr.log_softmax(z, 1),
+        "logsumexp": lambda z, y: sr.logsumexp(z, 1),
+        "loss": lambda z, y: sr.cross_entropy_value_and_grad(z, y, axis=1),
+    }
+    for name, call in calls.items():
+        assert memory_beyond_the_output(call, z, y) <= 2.0, name
 
 
 LABELS = np.arange(500_000) % 2
