@@ -17,7 +17,7 @@ from oracles import apart, oracle, ulps
 
 import softmax_ref as sr
 from softmax_ref import exact
-from softmax_ref._exponentials import WELL_SPLIT, _growth
+from softmax_ref._exponentials import SPLIT, WELL_SPLIT, _growth
 from softmax_ref._layout import WIDE
 from softmax_ref._log_of_sum import _careful, log_of_sum
 from softmax_ref._pairs import exp_minus
@@ -126,6 +126,21 @@ def test_sums_are_right_to_58_bits(classes: int, shifted: bool) -> None:
                 exact = whole[first + i]
                 assert high + low == high
                 assert abs(Fraction(high) + Fraction(low) - exact) <= exact / 2**58
+
+
+@pytest.mark.parametrize("classes", [2, 10, 50, 51, 100, 128, 129, 300, 301, 1000])
+def test_the_least_sums_that_the_constant_splits_are_right_to_58_bits(classes: int) -> None:
+    """Of equal terms, so that what splitting drops of each adds up."""
+    rng = generator(f"least sums {classes}")
+    limit = _growth(classes) * WELL_SPLIT
+    z = np.repeat(np.log(limit * rng.uniform(1.001, 1.1, (50, 1)) / classes), classes, axis=1)
+    (block,) = Rows(z, 1).blocks()
+    e = block.e if block.axis else block.e.T
+    assert np.all(block.big == SPLIT)
+    pairs = zip(np.ravel(block.high).tolist(), np.ravel(block.low).tolist(), strict=True)
+    for row, (high, low) in zip(e.tolist(), pairs, strict=True):
+        exact = sum(map(Fraction, row))
+        assert abs(Fraction(high) + Fraction(low) - exact) <= exact / 2**58
 
 
 def test_two_roundings_follow_log_of_the_sum() -> None:
