@@ -42,6 +42,12 @@ def _growth(classes: int) -> float:
     return classes * (power_from(classes) if in_any_order(classes) else min(classes, AT_ONCE))
 
 
+@lru_cache(maxsize=256)
+def _least_sum(classes: int) -> float:
+    """The least S that SPLIT will do for."""
+    return _growth(classes) * WELL_SPLIT
+
+
 class Exponentials(Layout):
     """Some rows, their exponentials e, and each S: ``high``, rounded, and the rest, ``low``."""
 
@@ -70,7 +76,7 @@ class Exponentials(Layout):
             own = bound_of_sum(self.e, self.axis)
             sums = total(self.e, self.axis) if in_any_order(self.classes) else 0.5 * own
             self._split(self._bound(sums, own))
-        least = _growth(self.classes) * WELL_SPLIT
+        least = _least_sum(self.classes)
         if own is None or near(self.high, least) or near(self.high, SPLIT):
             self._split(SPLIT)
         sums = self.high  # on the same side of the limits, whatever split them
@@ -91,7 +97,7 @@ class Exponentials(Layout):
 
     def _bound(self, sums: Number, own: Number) -> Number:
         """What splits the exponentials of rows with these sums: the constant or their own bound."""
-        usual = (sums >= _growth(self.classes) * WELL_SPLIT) & (sums <= SPLIT)
+        usual = (sums >= _least_sum(self.classes)) & (sums <= SPLIT)
         return choose(usual, SPLIT, own)
 
     def settle(self) -> None:

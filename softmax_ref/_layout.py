@@ -59,7 +59,7 @@ class Layout:
         if self.count == 1:
             self.axis, shape = 0, part.shape[1:2]
             self.few = self.classes <= FEW
-        elif self.across(cube.shape):
+        elif self.classes <= CLASS_MAJOR or self.side_by_side(cube.shape):
             self.axis, shape = 0, (self.classes, self.count)
         else:
             self.axis, shape = 1, (self.count, self.classes)
@@ -83,12 +83,10 @@ class Layout:
         self._shaped(self.z, source)[...] = source
 
     @classmethod
-    def across(cls, shape: tuple[int, ...]) -> bool:
-        """Whether reductions run across the rows of such a cube, and not along them."""
+    def side_by_side(cls, shape: tuple[int, ...]) -> bool:
+        """Whether rows of more than CLASS_MAJOR classes stay side by side, as in such a cube."""
         _, classes, after = shape
-        if classes <= CLASS_MAJOR:
-            return True
-        return cls.either_way and classes <= EITHER_WAY and classes * after >= WIDE
+        return cls.either_way and CLASS_MAJOR < classes <= EITHER_WAY and classes * after >= WIDE
 
     @staticmethod
     def _shaped(scratch: Array, part: Array) -> Array:

@@ -93,7 +93,7 @@ class Rows:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
             count = self._rows_at_once(need, out, temporaries)
             step, width = max(1, count // after), min(count, after)
-            if classes > CLASS_MAJOR and kind.across(self.sizes):
+            if kind.side_by_side(self.sizes):
                 step = 1
         if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
             for i in range(before):
@@ -122,9 +122,9 @@ class Rows:
         elif self.short:
             arrays -= adds_plainly(need, self.classes)
         elif self.classes > CLASS_MAJOR:
-            along = 2 if Block.across(self.sizes) else 1
-            if along == 2 or self.sizes[2] == 1:
-                arrays -= self.cube.strides[along] == 8 and self.cube.dtype == FLOAT64
+            lines = 2 if Block.side_by_side(self.sizes) else 1  # the axis along which these run
+            if lines == 2 or self.sizes[2] == 1:  # neither z nor the result is turned
+                arrays -= self.cube.strides[lines] == 8 and self.cube.dtype == FLOAT64
                 arrays -= out is not None and not temporaries
         count = max(1, BUDGET // max(48, arrays * self.classes + 24))  # also numbers one a row
         # a pitch that is no power of two spreads over the cache: at K = 128 the transposing copy
