@@ -38,7 +38,7 @@ class Others(Exponentials):
 
     def _resummed(self, rest: Number, low: Number, short: Any) -> Pair:
         """S - e of pivots, in short rows from the others."""
-        if short is False:
+        if short is False or self.cube.shape[1] == 1:  # nothing but the pivot
             return rest, low
         if self.classes == self.cube.shape[1] <= PIECE:
             if self.count == 1:

@@ -16,7 +16,7 @@ from ._layout import BLOCK, LONGEST, PIECE, Need
 from ._long_rows import chunks
 from ._scattered import Scattered, as_cube
 from ._short import ShortBlock, adds_plainly
-from ._sums import CLASS_MAJOR
+from ._sums import CLASS_MAJOR, EITHER_WAY
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
@@ -127,6 +127,8 @@ class Rows:
                 arrays -= self.cube.strides[lines] == 8 and self.cube.dtype == FLOAT64
                 arrays -= out is not None and not temporaries
         count = max(1, BUDGET // max(48, arrays * self.classes + 24))  # also numbers one a row
+        if self.classes > EITHER_WAY or count <= 72:
+            return count
         # a pitch that is no power of two spreads over the cache: at K = 128 the transposing copy
         # takes a fifth of the time
-        return count if count <= 72 else (count - 8) // 64 * 64 + 8
+        return (count - 8) // 64 * 64 + 8

@@ -18,7 +18,7 @@ from ._exponentials import choose
 from ._kernel import Block
 from ._layout import PIECE, Need, Operation, Place, lazy
 from ._others import Pair, below
-from ._sums import AT_ONCE, CLASS_MAJOR, Number, most_of, total
+from ._sums import AT_ONCE, CLASS_MAJOR, Number, total
 
 NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 
@@ -45,6 +45,7 @@ def roundings(classes: int) -> float:
 class ShortBlock(Block):
     """Rows of float32 or float16, computed in float64."""
 
+    near_0: float  # for "logits": from here on the error of log S is 2⁻⁴⁴ of -log p
     either_way = False  # plain sums depend on the order
     smallest_sum = 1e-150  # an e that underflows vanishes beside such an S
 
@@ -54,8 +55,9 @@ class ShortBlock(Block):
         self.lean = adds_plainly(need, cube.shape[1])
         #: the error of S is 2⁻⁴⁴ = 512·2⁻⁵³ of this at most: two units for e, the rest for adding
         self.sure_from = (roundings(cube.shape[1]) + 2) / 512.0
-        if need == "logits":  # log S so small that only one p of a row can be near 1
-            self.smallest_sum, self.largest_sum = 1e-36, 1e36
+        if need == "logits":  # |log S| < 64, so that its rounding adds no more than 2⁻⁴⁸ to that
+            self.smallest_sum, self.largest_sum = 2.0**-92, 2.0**92
+            self.near_0 = self.sure_from + 1.1 / 16.0
         super().__init__(cube, place, need, out)
 
     def _sum(self) -> None:
@@ -95,17 +97,12 @@ class ShortBlock(Block):
     def rest(self, e: Number) -> Pair:
         return self._resummed(*self._difference(e))
 
-    @property
-    def near_0(self) -> Number:
-        """From here on the error of log S is 2⁻⁴⁴ of -log p; less than a half for |log S| < 83."""
-        return abs(self.log) * (1.1 / 512.0) + self.sure_from
-
     def minus_log(self, z: Number, scale: float) -> Number:
         """-log p, log S - z or near 0 by S - e."""
         if self.shifted is True or scale != 1.0:
             return super().minus_log(z, scale)
         value = self.log - z
-        near_0 = value < self.near_0
+        near_0 = value < abs(self.log) * (1.1 / 512.0) + self.sure_from
         if below(0.0, near_0) is not False:
             e = self.own(np.exp(z))
             value = choose(near_0, self.own(np.log1p(self.rest(e)[0] / e)), value)
@@ -117,43 +114,42 @@ class ShortBlock(Block):
         """log p, z - log S or near 0 by the others; overwrites z."""
         if self.classes < self.cube.shape[1]:  # a chunk
             return super().logarithms()
-        near_1 = 1.0 - self.near_0  # log p ≥ -t only where p ≥ 1 - t
-        if self.classes <= CLASS_MAJOR:
-            return np.positive, self._few_logarithms(near_1)
-        # the squares of all p add up to the largest p or less, and to its square or more
-        sure = total(self.e, self.axis, squared=True) >= (self.high * near_1) ** 2
-        largest = list(self._largest(sure)) if below(0.0, sure) is not False else []
+        limit = self.high * (1.0 - self.near_0)  # log p ≥ -t only where p ≥ 1 - t
+        near_1 = self._near_1_of_few if self.classes <= CLASS_MAJOR else self._near_1
+        largest = list(near_1(limit))
         logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
-        for rows, classes, values in largest:
-            logs.reshape(self.count, -1)[rows, classes] = values
+        for entries, values in largest:
+            logs.put(entries, values)
         return np.positive, logs
 
-    def _few_logarithms(self, near_1: Number) -> Array:
-        """The same for a few classes, where it takes less time to look at all of them."""
-        largest = self.e >= self.high * near_1
-        if not most_of(largest):
-            return np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
-        self.e[largest] = 0.0
-        rest = total(self.e, self.axis)
-        logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
-        np.copyto(logs, _log_of_most(rest, self.high), where=largest)
-        return logs
-
-    def _largest(self, rows: Any) -> Iterator[tuple[Any, Any, Number]]:
-        """The largest log p of some rows, with their numbers and classes; overwrites e."""
-        e, sums = self.e.reshape(self.count, -1), np.reshape(self.high, -1)
-        chosen = np.flatnonzero(rows)
-        if chosen.size < 4 or self.classes > PIECE:  # one at a time, without a copy
-            for row in chosen.tolist():
-                pivot = e[row].argmax()
-                e[row, pivot] = 0.0
-                yield row, pivot, _log_of_most(total(e[row], 0), sums.item(row))
+    def _near_1_of_few(self, limit: Number) -> Iterator[tuple[Array, Number]]:
+        """The entries e ≥ limit > S/2 and log p there; looks at all, and overwrites e."""
+        (entries,) = (self.e >= limit).reshape(-1).nonzero()
+        if not entries.size:
             return
-        for some in self._some(rows):
-            others = e.take(some, 0)
-            each, pivot = np.arange(some.size), others.argmax(1)
-            others[each, pivot] = 0.0
-            yield some, pivot, _log_of_most(total(others, 1)[:, 0], sums[some])
+        self.e.put(entries, 0.0)
+        rest, sums = total(self.e, self.axis), self.high
+        if self.count > 1:
+            rows = entries % self.count
+            rest, sums = rest.take(rows), sums.take(rows)
+        yield entries, _log_of_most(rest, sums)
+
+    def _near_1(self, limit: Number) -> Iterator[tuple[Array, Number]]:
+        """The same, and perhaps the largest e of other rows, for many classes; looks at few rows.
+
+        The squares of all e add up to S·(the largest) or less, and to its square or more.
+        """
+        found = total(self.e, self.axis, squared=True) >= limit * limit
+        (chosen,) = np.reshape(found, -1).nonzero()
+        e, step = self.e.reshape(self.count, -1), max(1, PIECE // self.classes)
+        for i in range(0, chosen.size, step):
+            rows = chosen[i : i + step]
+            others = e.take(rows, 0) if self.classes <= PIECE else e[rows[0] : rows[0] + 1]
+            pivots = others.argmax(1)
+            others.put(np.arange(0, others.size, self.classes) + pivots, 0.0)
+            rest = total(others, 1)[:, 0]
+            sums = np.reshape(self.high, -1).take(rows)
+            yield rows * self.classes + pivots, _log_of_most(rest, sums)
 
     @lazy
     def log_sum(self) -> Number:

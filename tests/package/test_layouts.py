@@ -13,13 +13,13 @@ import test_accuracy
 import test_edges
 import test_options
 
-from softmax_ref import _exponentials, _kernel, _layout, _others, _rows
+from softmax_ref import _exponentials, _kernel, _layout, _others, _rows, _short
 
 
 @pytest.fixture(autouse=True, params=["chunks of three", "row-major"])
 def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "row-major":
-        for module in (_layout, _rows):
+        for module in (_layout, _rows, _short):
             monkeypatch.setattr(module, "CLASS_MAJOR", 0)
         monkeypatch.setattr(_layout, "FEW", 0)
         monkeypatch.setattr(_kernel, "DIVIDED", 0)
