@@ -239,13 +239,16 @@ def summary(records: list[dict[str, Any]]) -> None:
 
 
 def other_axis(seconds: float) -> None:
+    """Classes × rows; for more classes than a few hundred, rows are copied to lie in one piece."""
     print("\nclasses on axis 0: time / peer's time")
-    for shape in ((10, 100_000), (100, 10_000), (1000, 1000)):
-        z, y = logits(shape[::-1], "float64")
-        z = np.ascontiguousarray(z.T)
-        for function in FUNCTIONS:
-            calls = candidates(function, z, y, 0)
-            print_ratios(f"{shape[0]:>5} × {shape[1]:<7}{function:18}", calls, seconds / 2)
+    for dtype in ("float64", "float32"):
+        for shape in ((10, 100_000), (128, 32_000), (1000, 1000), (10_000, 100), (32_000, 128)):
+            z, y = logits(shape[::-1], dtype)
+            z = np.ascontiguousarray(z.T)
+            for function in FUNCTIONS:
+                calls = candidates(function, z, y, 0)
+                name = f"{dtype} {shape[0]:>5} × {shape[1]:<7}{function:18}"
+                print_ratios(name, calls, seconds / 2)
 
 
 def confident(seconds: float) -> None:

@@ -15,7 +15,7 @@ from ._arguments import Array
 from ._exponentials import TINY, Exponentials, choose
 from ._layout import PIECE, lazy
 from ._pairs import fast_two_sum, rest_by_shift, two_product
-from ._sums import Number, large_sum, most_of, pair_sum
+from ._sums import Number, large_sum, least_of, most_of, pair_sum
 
 FAINT = 1e-150  # a sum below may have lost digits to underflow
 Pair = tuple[Number, Number]
@@ -111,5 +111,7 @@ class Others(Exponentials):
 
 def below(numbers: Number, limit: Number) -> Any:
     """The rows whose number is below a limit, or False if none is."""
+    if isinstance(numbers, np.ndarray) and isinstance(limit, float) and least_of(numbers) >= limit:
+        return False  # 0.5 µs earlier than below
     short = numbers < limit
     return short if isinstance(short, bool) or most_of(short) else False

@@ -219,6 +219,23 @@ def test_float32_logarithms_have_44_bits_before_they_are_rounded(
             assert abs(loss[i] - exact) <= exact * 2.0**-44, (name, need, z[i])
 
 
+@pytest.mark.parametrize("classes", [20, 50])
+@np.errstate(all="ignore")
+def test_float32_logarithms_if_all_additions_round_up(classes: int) -> None:
+    """After 1, each of many equal terms of (n + 0.51)·2⁻⁵² adds 0.49·2⁻⁵² too much to the sum."""
+    rng = generator(f"round up {classes}")
+    for others in np.linspace(0.03, 0.4, 38):
+        near = math.log(others / (classes - 1)) + rng.uniform(-0.01, 0.01, 4000)
+        logits = near.astype(np.float32)
+        units = np.exp(logits.astype(np.float64)) * 2.0**52 % 1.0
+        z = np.full((2, classes), logits[np.where(units > 0.5, units, 1.0).argmin()])
+        z[:, 0] = 0.0
+        (block,) = Rows(z, 1).blocks("logits")
+        ufunc, *operands = block.logarithms()
+        exact = oracle(z[0]).log_probability(0)
+        assert abs(ufunc(*operands)[0, 0] - exact) <= abs(exact) * 2.0**-44, z[0]
+
+
 @pytest.mark.parametrize("classes", [20, 50, 51, 150, 1024, 1025, 9000])
 @np.errstate(all="ignore")
 def test_float32_has_44_bits_beside_equal_others(classes: int) -> None:
