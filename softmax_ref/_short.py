@@ -18,7 +18,7 @@ from ._exponentials import choose
 from ._kernel import Block
 from ._layout import PIECE, Need, Operation, Place, lazy
 from ._others import Pair, below
-from ._sums import AT_ONCE, CLASS_MAJOR, Number, total
+from ._sums import AT_ONCE, CLASS_MAJOR, Number, most_of, total
 
 NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 
@@ -124,6 +124,8 @@ class ShortBlock(Block):
 
     def _near_1_of_few(self, limit: Number) -> Iterator[tuple[Array, Number]]:
         """The entries e ≥ limit > S/2 and log p there; looks at all, and overwrites e."""
+        if self.count == 1 and most_of(self.e) < limit:
+            return
         (entries,) = (self.e >= limit).reshape(-1).nonzero()
         if not entries.size:
             return
