@@ -174,4 +174,4 @@ class ShortBlock(Block):
 
 def _log_of_most(rest: Number, sums: Number) -> Number:
     """log(1 - rest/S) for what the other exponentials add up to; 0 and not -0 for none."""
-    return 0.0 - np.log1p(rest / (sums - rest))
+    return np.log1p(0.0 - rest / sums)
