@@ -40,6 +40,7 @@ SHAPES = [
     (1, 10), (64, 10), (1000, 10), (100_000, 10),
     (10_000, 100), (1000, 1000), (128, 32_000), (256, 50_000),
 ]  # fmt: skip
+DTYPES = ["float64", "float32"]
 FUNCTIONS = ["softmax", "log_softmax", "logsumexp", "loss and gradient"]
 Array = np.ndarray[Any, np.dtype[Any]]
 Candidates = dict[str, Callable[[], Any]]
@@ -239,9 +240,9 @@ def summary(records: list[dict[str, Any]]) -> None:
 
 
 def other_axis(seconds: float) -> None:
-    """Classes × rows; for more classes than a few hundred, rows are copied to lie in one piece."""
+    """Classes × rows: of few classes, of many that stay where they are, and of more."""
     print("\nclasses on axis 0: time / peer's time")
-    for dtype in ("float64", "float32"):
+    for dtype in DTYPES:
         for shape in ((10, 100_000), (128, 32_000), (1000, 1000), (10_000, 100), (32_000, 128)):
             z, y = logits(shape[::-1], dtype)
             z = np.ascontiguousarray(z.T)
@@ -398,7 +399,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=0.3, help="for each line")
     options = parser.parse_args()
     print(machine())
-    records = table(options.seconds, ["float64", "float32"])
+    records = table(options.seconds, DTYPES)
     summary(records)
     other_axis(options.seconds)
     confident(options.seconds)

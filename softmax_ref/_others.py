@@ -112,6 +112,6 @@ class Others(Exponentials):
 def below(numbers: Number, limit: Number) -> Any:
     """The rows whose number is below a limit, or False if none is."""
     if isinstance(numbers, np.ndarray) and isinstance(limit, float) and least_of(numbers) >= limit:
-        return False  # 0.5 µs earlier than below
+        return False  # 0.5 µs less than to compare each
     short = numbers < limit
     return short if isinstance(short, bool) or most_of(short) else False

@@ -127,7 +127,7 @@ class Rows:
                 arrays -= self.cube.strides[lines] == 8 and self.cube.dtype == FLOAT64
                 arrays -= out is not None and not temporaries
         count = max(1, BUDGET // max(48, arrays * self.classes + 24))  # also numbers one a row
-        if self.classes > EITHER_WAY or count <= 72:
+        if self.classes > EITHER_WAY or count <= 72:  # each row is in one piece, or there are few
             return count
         # a pitch that is no power of two spreads over the cache: at K = 128 the transposing copy
         # takes a fifth of the time

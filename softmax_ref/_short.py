@@ -102,8 +102,8 @@ class ShortBlock(Block):
         if self.shifted is True or scale != 1.0:
             return super().minus_log(z, scale)
         value = self.log - z
-        near_0 = value < abs(self.log) * (1.1 / 512.0) + self.sure_from
-        if below(0.0, near_0) is not False:
+        near_0 = below(value, abs(self.log) * (1.1 / 512.0) + self.sure_from)
+        if near_0 is not False:
             e = self.own(np.exp(z))
             value = choose(near_0, self.own(np.log1p(self.rest(e)[0] / e)), value)
         if self.shifted is not False:
@@ -124,7 +124,7 @@ class ShortBlock(Block):
 
     def _near_1_of_few(self, limit: Number) -> Iterator[tuple[Array, Number]]:
         """The entries e ≥ limit > S/2 and log p there; looks at all, and overwrites e."""
-        if self.count == 1 and most_of(self.e) < limit:
+        if self.count == 1 and most_of(self.e) < limit:  # known in a third of the time
             return
         (entries,) = (self.e >= limit).reshape(-1).nonzero()
         if not entries.size:
@@ -142,10 +142,8 @@ class ShortBlock(Block):
         The squares of all e add up to S·(the largest) or less, and to its square or more.
         """
         found = total(self.e, self.axis, squared=True) >= limit * limit
-        (chosen,) = np.reshape(found, -1).nonzero()
-        e, step = self.e.reshape(self.count, -1), max(1, PIECE // self.classes)
-        for i in range(0, chosen.size, step):
-            rows = chosen[i : i + step]
+        e = self.e.reshape(self.count, -1)
+        for rows in self._some(found):
             others = e.take(rows, 0) if self.classes <= PIECE else e[rows[0] : rows[0] + 1]
             pivots = others.argmax(1)
             others.put(np.arange(0, others.size, self.classes) + pivots, 0.0)
