@@ -18,7 +18,10 @@ from ._pairs import exp_minus, fast_two_sum
 from ._sums import (
     AT_ONCE,
     Number,
+    across,
+    add_parts,
     along,
+    as_rows,
     bound_of_sum,
     drop_digits,
     in_any_order,
@@ -29,7 +32,7 @@ from ._sums import (
     total,
 )
 
-#: splits the exponentials of rows with g·2⁻¹⁶ ≤ S ≤ 2³⁰, g = `_growth` (K), which most are: with
+#: splits the exponentials of rows with g·2⁻¹⁶ ≤ S ≤ 2³⁰, g = `growth` (K), which most are: with
 #: no pass over the numbers to find a bound of their own, S is right to 2⁻⁵⁹
 SPLIT, WELL_SPLIT = 2.0**30, 2.0**-16
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or e might have lost digits
@@ -37,15 +40,15 @@ HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
 
 
 @lru_cache(maxsize=256)
-def _growth(classes: int) -> float:
+def growth(classes: int) -> float:
     """How the errors of `split_sum` grow with the classes: K² for a few, K·1024 for many."""
     return classes * (power_from(classes) if in_any_order(classes) else min(classes, AT_ONCE))
 
 
 @lru_cache(maxsize=256)
-def _least_sum(classes: int) -> float:
+def least_sum(classes: int) -> float:
     """The least S that SPLIT will do for."""
-    return _growth(classes) * WELL_SPLIT
+    return growth(classes) * WELL_SPLIT
 
 
 class Exponentials(Layout):
@@ -76,7 +79,7 @@ class Exponentials(Layout):
             own = bound_of_sum(self.e, self.axis)
             sums = total(self.e, self.axis) if in_any_order(self.classes) else 0.5 * own
             self._split(self._bound(sums, own))
-        least = _least_sum(self.classes)
+        least = least_sum(self.classes)
         if own is None or near(self.high, least) or near(self.high, SPLIT):
             self._split(SPLIT)
         sums = self.high  # on the same side of the limits, whatever split them
@@ -97,7 +100,7 @@ class Exponentials(Layout):
 
     def _bound(self, sums: Number, own: Number) -> Number:
         """What splits the exponentials of rows with these sums: the constant or their own bound."""
-        usual = (sums >= _least_sum(self.classes)) & (sums <= SPLIT)
+        usual = (sums >= least_sum(self.classes)) & (sums <= SPLIT)
         return choose(usual, SPLIT, own)
 
     def settle(self) -> None:
@@ -114,7 +117,19 @@ class Exponentials(Layout):
         else:
             high, low = split_sum(self.e, big, self.axis, self.work)
         self.high, self.low = fast_two_sum(high, low)
-        self.big, self.limit = big, big * (_growth(self.classes) * 2.0**-49)
+        self.big, self.limit = big, big * (growth(self.classes) * 2.0**-49)
+
+    def add_up(self, sums: Array) -> None:
+        """Exponentiate a chunk of rows side by side, and write the sums of its parts.
+
+        They come as two rows of numbers each, that add up to high and to low.
+        """
+        np.exp(self.z, out=self.e)
+        parts = np.add(self.e, SPLIT, out=self.work)
+        parts -= SPLIT
+        sums[0, :, 0] = across(np.add, parts)  # exact
+        remainders = np.subtract(self.e, parts, out=parts)
+        add_parts(sums[1], as_rows(remainders, self.spare))
 
     def has_small(self) -> Any:
         """Rows with S < 1 in which an e might have lost digits: below TINY, and no mask."""
@@ -201,7 +216,7 @@ class Exponentials(Layout):
 
     @lazy
     def maximum(self) -> Number:
-        if self.classes < self.cube.shape[1]:
+        if self.is_chunk:
             i, _, j = self.place
             steps = range(0, self.cube.shape[1], BLOCK)
             return float(reduce(np.maximum, (self.cube[i, k : k + BLOCK, j].max() for k in steps)))

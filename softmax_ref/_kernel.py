@@ -131,9 +131,9 @@ class Block(Others):
         What a division by the rounded S·count would lose, up to 1 ULP, is taken off afterwards.
         """
         product, tilt = self.denominator(count)
-        if self.classes > DIVIDED:
+        if self.cube.shape[1] > DIVIDED:
             factor, its_tail = reciprocal(product, tilt)
-            tails = np.multiply(self.e, its_tail, out=self.work)
+            tails = np.multiply(self.e, self.spread(its_tail, self.work), out=self.work)
             p = np.multiply(self.e, factor, out=self.e)
         else:
             p = np.divide(self.e, self.spread(product, self.work), out=self.e)

@@ -47,7 +47,10 @@ class Layout:
     either_way = True  # whether more than CLASS_MAJOR classes may lie across rows as well
     lean = False  # whether z is a copy that may be overwritten, so that it takes the place of work
     at_home = False  # whether e is memory of the result
+    is_chunk: bool  # whether this has some of the classes only
+    broad: bool  # and several rows
     few = False  # whether this is a single row of a few numbers
+    spare: Array  # of a broad chunk: memory of its size, perhaps that of e
 
     def __init__(
         self, cube: Array, place: Place, need: Need = "exponentials", out: Array | None = None
@@ -56,10 +59,12 @@ class Layout:
         part = cube[place]
         before, self.classes, after = part.shape
         self.count = before * after
+        self.is_chunk = self.classes < cube.shape[1]
+        self.broad = self.is_chunk and self.count > 1
         if self.count == 1:
             self.axis, shape = 0, part.shape[1:2]
             self.few = self.classes <= FEW
-        elif self.classes <= CLASS_MAJOR or self.side_by_side(cube.shape):
+        elif self.broad or self.classes <= CLASS_MAJOR or self.side_by_side(cube.shape):
             self.axis, shape = 0, (self.classes, self.count)
         else:
             self.axis, shape = 1, (self.count, self.classes)
@@ -68,8 +73,11 @@ class Layout:
         if out is not None and out.itemsize == 8 and (self.axis or before == 1):
             home = self.view(out)
             self.at_home = _is_plain(home)
-        arrays = _lend(shape, 3 - as_is - self.at_home - self.lean)
+        e_as_well = self.broad or not self.at_home
+        arrays = _lend(shape, 2 + e_as_well - as_is - self.lean)
         self.work, self.e = arrays[0], home if self.at_home else arrays[1]
+        if self.broad:
+            self.spare = arrays[1]
         if as_is:
             self.z = source
             return
@@ -208,11 +216,18 @@ def _lend(shape: tuple[int, ...], count: int) -> tuple[Array, ...]:
     if known.get("kind") != (shape, count):  # else the views of last time
         size = math.prod(shape)
         step = -(-size // 8) * 8  # a line of the cache
-        if "memory" not in known or known["memory"].size < count * step:
-            known["memory"] = aligned(count * step)
-        memory = known["memory"]
+        memory = reserve(count * step)
         starts = range(0, count * step, step)
         known["views"] = tuple(memory[k : k + size].reshape(shape) for k in starts)
         known["kind"] = shape, count
     views: tuple[Array, ...] = known["views"]
     return views
+
+
+def reserve(size: int) -> Array:
+    """Scratch memory of this thread for so many numbers, or more."""
+    known: dict[str, Any] = _scratch.__dict__
+    if "memory" not in known or known["memory"].size < size:
+        known["memory"] = aligned(size)
+    memory: Array = known["memory"]
+    return memory

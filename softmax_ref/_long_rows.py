@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from ._arguments import Array
 from ._kernel import Block
 from ._layout import Need, Place
+from ._sums import PART, across, sum_of_parts
 
+CHUNK, LONGEST_CHUNK = 65_536, 2048  # numbers and classes of a chunk of rows side by side
 #: what the chunks of a row have in common, once one of them has computed it
 SHARED = ("high", "low", "limit", "shifted", "maximum", "top", "pivot_rest", "log_sum")
 
@@ -51,6 +53,40 @@ def chunks(
             np.exp(block.z, out=block.e)
         yield block
         known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
+
+
+def chunks_side_by_side(
+    kind: type[Block], cube: Array, rows: Place, need: Need, out: Array | None
+) -> Generator[Block, None, Array]:
+    """Several rows as blocks of so many of their classes, for "probabilities" or "logits".
+
+    Their sums are to the last bit those of whole rows.  Returns the numbers of the unusual rows,
+    which have to be done again, each by itself; all of them, and no block, if these are many.
+    """
+    i, _, j = rows
+    classes, count = cube.shape[1], cube.shape[2]
+    size = max(1, min(CHUNK // count, LONGEST_CHUNK) // PART) * PART
+    places: list[Place] = [(i, slice(k, k + size), j) for k in range(0, classes, size)]
+    sums = np.zeros((2, count, classes // PART + 1))
+    maximum: Any = -np.inf
+    for place in places:
+        block = kind(cube, place, need, out if need == "probabilities" else None)
+        if need == "logits" and not block.lean:  # float32 does without
+            maximum = np.maximum(maximum, across(np.maximum, block.z))
+        block.add_up(sums[..., place[1].start // PART :])
+    first, second = sum_of_parts(sums[..., :-1], sums[..., -1])[:, np.newaxis]
+    known, fine = block.ordinary(first, second, maximum)
+    unusual = np.flatnonzero(~fine)
+    if 4 * unusual.size > count:
+        return np.arange(count)
+    for place in places:
+        block = kind(cube, place, need, out)
+        block.__dict__.update(known)
+        if need == "probabilities" and not block.at_home:
+            np.exp(block.z, out=block.e)
+        yield block
+        known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
+    return unusual
 
 
 def _shift(block: Block, m: float) -> None:

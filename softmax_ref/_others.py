@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import TINY, Exponentials, choose
+from ._exponentials import SPLIT, TINY, Exponentials, choose, growth, least_sum
 from ._layout import PIECE, lazy
 from ._pairs import fast_two_sum, rest_by_shift, two_product
 from ._sums import Number, large_sum, least_of, most_of, pair_sum
@@ -35,6 +35,24 @@ class Others(Exponentials):
     def pivot_rest(self) -> Pair:
         """The same for the pivot, e = top."""
         return self._resummed(*self._difference(self.top))
+
+    def ordinary(self, high: Number, low: Number, maximum: Number) -> tuple[dict[str, Any], Array]:
+        """What chunks of rows side by side have in common, given their sums and largest logits.
+
+        And for which rows this holds: the others would have to be shifted, or split by a bound of
+        their own, or need the sum without the pivot.
+        """
+        classes = self.cube.shape[1]
+        self.high, self.low = fast_two_sum(high, low)
+        self.limit = SPLIT * (growth(classes) * 2.0**-49)
+        known = {"high": self.high, "low": self.low, "limit": self.limit}
+        fine = (self.high >= least_sum(classes)) & (self.high <= SPLIT)
+        if self.need == "logits":
+            self.maximum = maximum
+            *pair, short = self._difference(self.top)
+            known |= {"maximum": maximum, "pivot_rest": pair}
+            fine &= np.logical_not(short)
+        return known, fine
 
     def _resummed(self, rest: Number, low: Number, short: Any) -> Pair:
         """S - e of pivots, in short rows from the others."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,15 +13,17 @@ from numpy.typing import ArrayLike
 
 from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_array
 from ._kernel import Block
-from ._layout import BLOCK, LONGEST, PIECE, Need
-from ._long_rows import chunks
+from ._layout import BLOCK, LONGEST, PIECE, Need, Place, reserve
+from ._long_rows import chunks, chunks_side_by_side
 from ._scattered import Scattered, as_cube
 from ._short import ShortBlock, adds_plainly
-from ._sums import CLASS_MAJOR, EITHER_WAY
+from ._sums import AT_ONCE, CLASS_MAJOR, EITHER_WAY, PART
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
 BUDGET = 208_000
+NARROW = 12  # rows side by side that read too little of the lines of the cache they are in
+IN_CHUNKS: tuple[Need, ...] = "probabilities", "logits"  # what chunks of rows side by side are for
 ALL = slice(None)
 
 
@@ -82,35 +85,74 @@ class Rows:
         Long rows come in chunks.  A chunk has no exponentials if only "logits" are needed, and
         comes alone for its "sums".  "unshifted sums" have not been settled, but for long rows.
         Where the result, out, has the layout of a block, its exponentials take no other memory.
+        A block may come again with other rows; its last result counts.
         """
         before, classes, after = self.sizes
         numbers = before * classes * after
         if not numbers:
-            return
-        kind, unusual = ShortBlock if self.short else Block, False
-        step, width = before, after
-        if numbers > 1024:
+            return iter(())
+        kind = ShortBlock if self.short else Block
+        few = numbers <= 1024
+        if not few:
             np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
-            count = self._rows_at_once(need, out, temporaries)
-            step, width = max(1, count // after), min(count, after)
-            if kind.side_by_side(self.sizes):
-                step = 1
         if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
-            for i in range(before):
-                for j in range(after):
-                    place = slice(i, i + 1), ALL, slice(j, j + 1)
-                    size = 4 * BLOCK // (4 + temporaries)
-                    yield from chunks(kind, self.cube, place, size, need, out)
-            return
+            size = 4 * BLOCK // (4 + temporaries)
+            each = (chunks(kind, self.cube, row, size, need, out) for row in self._places(1, 1))
+            return chain.from_iterable(each)
+        if few:
+            all_rows = slice(0, before), ALL, slice(0, after)
+            return self._whole(kind, (all_rows,), need, out)
+        count = self._rows_at_once(need, out, temporaries)
+        step, width = max(1, count // after), min(count, after)
+        if kind.side_by_side(self.sizes):
+            step = 1
+        if need in IN_CHUNKS and not temporaries and self._wastes_lines(width):
+            return self._side_by_side(kind, width, need, out)
+        return self._whole(kind, self._places(step, width), need, out)
+
+    def _places(self, step: int, width: int) -> Iterator[Place]:
+        before, _, after = self.sizes
         for i in range(0, before, step):
             for j in range(0, after, width):
-                block = kind(self.cube, (slice(i, i + step), ALL, slice(j, j + width)), need, out)
-                block.unusual = unusual  # so are neighbours, often
-                block.exponentiate()
-                unusual = block.unusual
-                if need != "unshifted sums":
-                    block.settle()
-                yield block
+                yield slice(i, i + step), ALL, slice(j, j + width)
+
+    def _whole(
+        self, kind: type[Block], places: Iterable[Place], need: Need, out: Array | None
+    ) -> Iterator[Block]:
+        """Whole rows."""
+        unusual = False
+        for place in places:
+            block = kind(self.cube, place, need, out)
+            block.unusual = unusual  # so are neighbours, often
+            block.exponentiate()
+            unusual = block.unusual
+            if need != "unshifted sums":
+                block.settle()
+            yield block
+
+    def _wastes_lines(self, width: int) -> bool:
+        """Whether blocks of rows side by side are so narrow that chunks of all take less time."""
+        if self.classes <= AT_ONCE or isinstance(self.cube, Scattered):
+            return False
+        if not self.short and not self._plain(2):
+            return False  # z would be a third array
+        return width < NARROW and 6 * width <= self.sizes[2] <= BUDGET // 2 // PART
+
+    def _side_by_side(
+        self, kind: type[Block], width: int, need: Need, out: Array | None
+    ) -> Iterator[Block]:
+        """Chunks of all rows side by side, and then the unusual ones of them again."""
+        reserve(BUDGET)  # at once, for chunks and whole rows
+        for i in range(self.sizes[0]):
+            line = slice(i, i + 1)
+            again = yield from chunks_side_by_side(kind, self.cube, (line, ALL, ALL), need, out)
+            step = width if again.size == self.sizes[2] else 1
+            places = ((line, ALL, slice(j, j + step)) for j in again[::step].tolist())
+            yield from self._whole(kind, places, need, out)
+
+    def _plain(self, axis: int) -> bool:
+        """Whether float64 numbers are neighbours along an axis of the cube."""
+        return self.cube.strides[axis] == 8 and self.cube.dtype == FLOAT64
 
     def _rows_at_once(self, need: Need, out: Array | None, temporaries: int) -> int:
         """How many rows a block may have: it takes work, and perhaps e and a copy of z."""
@@ -124,7 +166,7 @@ class Rows:
         elif self.classes > CLASS_MAJOR:
             lines = 2 if Block.side_by_side(self.sizes) else 1  # the axis along which these run
             if lines == 2 or self.sizes[2] == 1:  # neither z nor the result is turned
-                arrays -= self.cube.strides[lines] == 8 and self.cube.dtype == FLOAT64
+                arrays -= self._plain(lines)
                 arrays -= out is not None and not temporaries
         count = max(1, BUDGET // max(48, arrays * self.classes + 24))  # also numbers one a row
         if self.classes > EITHER_WAY or count <= 72:  # each row is in one piece, or there are few

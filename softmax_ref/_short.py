@@ -18,7 +18,7 @@ from ._exponentials import choose
 from ._kernel import Block
 from ._layout import PIECE, Need, Operation, Place, lazy
 from ._others import Pair, below
-from ._sums import AT_ONCE, CLASS_MAJOR, Number, most_of, total
+from ._sums import AT_ONCE, CLASS_MAJOR, Number, add_parts, as_rows, most_of, total
 
 NO_DIFFERENCE = "probabilities", "logits", "unshifted sums"  # needs S - e seldom or never
 
@@ -82,6 +82,23 @@ class ShortBlock(Block):
                 self.z[at] = below
         self._sum()
 
+    def add_up(self, sums: Array) -> None:
+        """The same; these add up to S and to the sum of squares."""
+        np.exp(self.z, out=self.e)
+        rows = as_rows(self.e, self.z)
+        add_parts(sums[0], rows)
+        if self.need == "logits":
+            add_parts(sums[1], rows, squared=True)
+
+    def ordinary(
+        self, sums: Number, squares: Number, maximum: Number
+    ) -> tuple[dict[str, Any], Array]:
+        fine = (sums >= self.smallest_sum) & (sums <= self.largest_sum)
+        if self.need == "logits":
+            limit = sums * (1.0 - self.near_0)
+            fine &= squares < limit * limit
+        return {"high": sums, "low": 0.0, "limit": 0.0}, fine
+
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
         rest = self.high - e
         if self.lean:
@@ -112,11 +129,11 @@ class ShortBlock(Block):
 
     def logarithms(self) -> Operation:
         """log p, z - log S or near 0 by the others; overwrites z."""
-        if self.classes < self.cube.shape[1]:  # a chunk
+        if self.is_chunk and not self.broad:
             return super().logarithms()
         limit = self.high * (1.0 - self.near_0)  # log p ≥ -t only where p ≥ 1 - t
         near_1 = self._near_1_of_few if self.classes <= CLASS_MAJOR else self._near_1
-        largest = list(near_1(limit))
+        largest = [] if self.broad else list(near_1(limit))
         logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         for entries, values in largest:
             logs.put(entries, values)

@@ -8,6 +8,7 @@ References
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from operator import add
 from typing import Any
@@ -21,7 +22,8 @@ Number = Any  # a float or an array of them
 #: order of the terms decides the last bit; for more, up to EITHER_WAY, `split_sum` gives the same
 #: bits in any order
 CLASS_MAJOR, EITHER_WAY = 50, 300
-AT_ONCE = 1024  # numbers that BLAS adds, without threads; of longer rows it adds such parts
+AT_ONCE = 1024  # numbers that BLAS adds, without threads
+PART = 512  # numbers that it adds of longer ones: as few as a block of many rows side by side has
 _ONES, _START = aligned(4 * AT_ONCE), np.zeros(1, np.intp)
 _ONES[:] = 1.0
 
@@ -67,13 +69,49 @@ def total(values: Array, axis: int, squared: bool = False) -> Number:
     if size <= AT_ONCE:
         sums = np.vecdot(values, values if squared else _ONES[:size])
     else:
-        whole, rest = size // AT_ONCE, size % AT_ONCE
-        parts = values[..., : size - rest].reshape(*values.shape[:-1], whole, AT_ONCE)
-        sums = np.vecdot(parts, parts if squared else _ONES[:AT_ONCE])
-        sums = sums[..., 0] if whole == 1 else np.vecdot(sums, _ONES[:whole])
-        parts = values[..., size - rest :]
-        sums += np.vecdot(parts, parts if squared else _ONES[:rest])
+        sums = sum_of_parts(*partial_sums(values, squared))
     return sums.item() if values.ndim == 1 else sums[:, np.newaxis]
+
+
+def partial_sums(rows: Array, squared: bool = False) -> tuple[Array, Array]:
+    """The sums of PART numbers at a time along rows, and of what is left over, perhaps nothing."""
+    whole, rest = divmod(rows.shape[-1], PART)
+    parts = rows[..., : whole * PART].reshape(*rows.shape[:-1], whole, PART)
+    sums = np.vecdot(parts, parts if squared else _ONES[:PART])
+    last = rows[..., whole * PART :]
+    return sums, np.vecdot(last, last if squared else _ONES[:rest])
+
+
+def sum_of_parts(sums: Array, rest: Array) -> Array:
+    """The sums of whole rows."""
+    return np.vecdot(sums, _ONES[: sums.shape[-1]]) + rest
+
+
+def add_parts(sums: Array, rows: Array, squared: bool = False) -> None:
+    """Write the sums of parts of rows to the first of these, and of what is left over to the last.
+
+    So do chunks of rows one after the other, each from its place on.
+    """
+    parts, rest = partial_sums(rows, squared)
+    sums[:, : parts.shape[1]], sums[:, -1] = parts, rest
+
+
+def as_rows(columns: Array, memory: Array) -> Array:
+    """A copy of rows that stand side by side, in memory of their size."""
+    rows = memory.reshape(columns.shape[::-1])
+    for k in range(0, len(rows), 8):  # a line of the cache
+        rows[k : k + 8] = columns[:, k : k + 8].T
+    return rows
+
+
+def across(ufunc: np.ufunc, columns: Array) -> Array:
+    """ufunc.reduce over axis 0, in an order of its own.
+
+    To begin a line costs NumPy as much as 100 numbers: so several lines are one here.
+    """
+    group = math.gcd(len(columns), 16) if columns.flags.c_contiguous else 1
+    lines = ufunc.reduce(columns.reshape(len(columns) // group, -1), axis=0)
+    return ufunc.reduce(lines.reshape(group, -1), axis=0, keepdims=True)
 
 
 def split_sum(

@@ -14,7 +14,7 @@ from generators import generator
 from oracles import assert_ulps, oracle
 
 import softmax_ref as sr
-from softmax_ref import _layout
+from softmax_ref import _layout, _rows
 
 LONG = 120_001
 
@@ -156,7 +156,9 @@ def test_memory_in_other_layouts(
 
 @pytest.mark.parametrize("offset", [0.0, 5000.0, -900.0])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, ">f8", np.int64])
-@pytest.mark.parametrize("shape", [(10, 40_000), (51, 8000), (300, 1500), (301, 1500), (9000, 50)])
+@pytest.mark.parametrize(
+    "shape", [(10, 40_000), (51, 8000), (300, 1500), (301, 1500), (9000, 50), (9000, 400)]
+)
 def test_memory_on_the_first_axis(shape: tuple[int, int], dtype: Any, offset: float) -> None:
     rng = generator("memory")
     z, y = (rng.normal(size=shape) + offset).astype(dtype), rng.integers(0, 2, (1, shape[1]))
@@ -270,3 +272,65 @@ def test_long_rows_side_by_side(kind: str, classes: int, dtype: type) -> None:
             alone = function(z[i : i + 1], *(label[i : i + 1] for label in labels))
             for all_rows, row in zip(*map(parts, (together, alone)), strict=True):
                 np.testing.assert_array_equal(all_rows[i], row[0], f"{function}, row {i}")
+
+
+def unusual_rows(rng: np.random.Generator, z: np.ndarray, step: int) -> None:
+    """Make every so-and-so-many-th row one of those for which a chunk does not do."""
+    for k, i in enumerate(range(1, len(z), step)):
+        row, at = z[i], rng.integers(z.shape[1])
+        match k % 9:
+            case 0:
+                row += 5000.0
+            case 1:
+                row -= 900.0
+            case 2:
+                row -= 12.0  # S is too small for the constant that splits
+            case 3:
+                row[at] = np.log(np.exp(row).sum()) + 1.5  # p = 0.8
+            case 4:
+                row[at] = 60.0
+            case 5:
+                row[at] = np.nan
+            case 6:
+                row[at] = np.inf
+            case 7:
+                row[...] = -np.inf
+            case 8:
+                row -= 10.0
+                row[at] = 12.0  # S is ordinary, S - e is not
+
+
+@pytest.mark.parametrize("dtype", ["f8", ">f8", "f4", "f2"])
+@pytest.mark.parametrize("shape", [(2, 8804, 70), (1, 20_480, 190), (2, 50_000, 13)])
+@pytest.mark.parametrize("step", [0, 5, 1])
+def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dtype: str) -> None:
+    """In chunks of all rows: the bits of whole ones, of which some have to be done again."""
+    rng = generator(f"long rows side by side, {shape}")
+    rows = 2.0 * rng.normal(size=(shape[0] * shape[2], shape[1]))
+    if step:
+        unusual_rows(rng, rows, step)
+    rows = rows.reshape(shape[0], shape[2], shape[1]).astype(dtype)
+    z = np.ascontiguousarray(rows.transpose(0, 2, 1))
+    with np.errstate(all="ignore"):
+        chunks = [b.broad for b in _rows.Rows(z, 1).blocks("probabilities", np.empty_like(z))]
+    if dtype == ">f8":  # a copy more than there is room for
+        assert not any(chunks)
+    else:
+        assert {0: all(chunks), 5: set(chunks) == {True, False}, 1: not any(chunks)}[step]
+    for function in (sr.softmax, sr.log_softmax):
+        np.testing.assert_array_equal(function(z, 1).transpose(0, 2, 1), function(rows))
+        assert memory_beyond_the_output(lambda z, f=function: f(z, 1), z) <= 2.0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_sums_of_long_rows_on_the_first_axis(dtype: type) -> None:
+    """The same to the last bit, of which softmax shows only some."""
+    rows = generator("sums of long rows").normal(size=(70, 8804)).astype(dtype)
+    across, along = _rows.Rows(rows.T.copy(), 0), _rows.Rows(rows, 1)
+    chunk = next(across.blocks("probabilities", np.empty(across.sizes, dtype)))
+    assert chunk.broad
+    blocks = along.blocks("probabilities", np.empty(along.sizes, dtype))
+    pairs = [(np.ravel(b.high), np.zeros(b.count) + np.ravel(b.low)) for b in blocks]
+    high, low = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    np.testing.assert_array_equal(chunk.high.ravel(), high)
+    np.testing.assert_array_equal(np.zeros(70) + np.ravel(chunk.low), low)

@@ -17,7 +17,7 @@ from oracles import apart, oracle, ulps
 
 import softmax_ref as sr
 from softmax_ref import exact
-from softmax_ref._exponentials import SPLIT, _least_sum
+from softmax_ref._exponentials import SPLIT, least_sum
 from softmax_ref._layout import WIDE
 from softmax_ref._log_of_sum import _careful, log_of_sum
 from softmax_ref._pairs import exp_minus
@@ -129,10 +129,10 @@ def test_sums_are_right_to_58_bits(classes: int, shifted: bool) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 10, 50, 51, 100, 128, 129, 300, 301, 1000])
-def test_the_least_sums_that_the_constant_splits_are_right_to_58_bits(classes: int) -> None:
+def test_theleast_sums_that_the_constant_splits_are_right_to_58_bits(classes: int) -> None:
     """Of equal terms, so that what splitting drops of each adds up."""
     rng = generator(f"least sums {classes}")
-    limit = _least_sum(classes)
+    limit = least_sum(classes)
     z = np.repeat(np.log(limit * rng.uniform(1.001, 1.1, (50, 1)) / classes), classes, axis=1)
     (block,) = Rows(z, 1).blocks()
     e = block.e if block.axis else block.e.T
@@ -495,7 +495,7 @@ def row_with_sum(rng: np.random.Generator, classes: int, wanted: Fraction) -> np
 def test_rows_on_the_edge_of_what_splits_their_sum(classes: int) -> None:
     """Halfway between the limit and the number before, S is rounded by what splits it."""
     rng = generator(f"edge {classes}")
-    limit = _least_sum(classes)
+    limit = least_sum(classes)
     halfway = (Fraction(limit) + Fraction(math.nextafter(limit, 0.0))) / 2
     z = np.array([row_with_sum(rng, classes, halfway) for _ in range(100)])
     unusual = rng.normal(-40.0, 1.0, (300_000 // classes, classes))
