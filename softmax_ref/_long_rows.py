@@ -11,7 +11,7 @@ import numpy as np
 from ._arguments import Array
 from ._kernel import Block
 from ._layout import Need, Place
-from ._sums import PART, across, sum_of_parts
+from ._sums import PART, across
 
 CHUNK, LONGEST_CHUNK = 65_536, 2048  # numbers and classes of a chunk of rows side by side
 #: what the chunks of a row have in common, once one of them has computed it
@@ -74,8 +74,7 @@ def chunks_side_by_side(
         if need == "logits" and not block.lean:  # float32 does without
             maximum = np.maximum(maximum, across(np.maximum, block.z))
         block.add_up(sums[..., place[1].start // PART :])
-    first, second = sum_of_parts(sums[..., :-1], sums[..., -1])[:, np.newaxis]
-    known, fine = block.ordinary(first, second, maximum)
+    known, fine = block.ordinary(sums, maximum)
     unusual = np.flatnonzero(~fine)
     if 4 * unusual.size > count:
         return np.arange(count)

@@ -15,7 +15,7 @@ from ._arguments import Array
 from ._exponentials import SPLIT, TINY, Exponentials, choose, growth, least_sum
 from ._layout import PIECE, lazy
 from ._pairs import fast_two_sum, rest_by_shift, two_product
-from ._sums import Number, large_sum, least_of, most_of, pair_sum
+from ._sums import Number, large_sum, least_of, most_of, pair_sum, sum_of_parts
 
 FAINT = 1e-150  # a sum below may have lost digits to underflow
 Pair = tuple[Number, Number]
@@ -36,13 +36,14 @@ class Others(Exponentials):
         """The same for the pivot, e = top."""
         return self._resummed(*self._difference(self.top))
 
-    def ordinary(self, high: Number, low: Number, maximum: Number) -> tuple[dict[str, Any], Array]:
-        """What chunks of rows side by side have in common, given their sums and largest logits.
+    def ordinary(self, sums: Array, maximum: Number) -> tuple[dict[str, Any], Array]:
+        """What the chunks of rows with these sums of parts have in common, and for which it holds.
 
-        And for which rows this holds: the others would have to be shifted, or split by a bound of
-        their own, or need the sum without the pivot.
+        The other rows would have to be shifted, or split by a bound of their own, or need the sum
+        without the pivot.
         """
         classes = self.cube.shape[1]
+        high, low = sum_of_parts(sums[..., :-1], sums[..., -1])[:, np.newaxis]
         self.high, self.low = fast_two_sum(high, low)
         self.limit = SPLIT * (growth(classes) * 2.0**-49)
         known = {"high": self.high, "low": self.low, "limit": self.limit}
