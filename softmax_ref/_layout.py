@@ -228,6 +228,7 @@ def reserve(size: int) -> Array:
     """Scratch memory of this thread for so many numbers, or more."""
     known: dict[str, Any] = _scratch.__dict__
     if "memory" not in known or known["memory"].size < size:
+        known.clear()  # the views as well, which would keep the old memory
         known["memory"] = aligned(size)
     memory: Array = known["memory"]
     return memory

@@ -181,6 +181,32 @@ def test_memory_on_an_axis_in_the_middle(shape: tuple[int, int, int]) -> None:
         assert memory_beyond_the_output(call, z, y) <= 2.0, name
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ((512, 188, -1), (9216, 188, 0)),  # of the shape of a later chunk
+        ((2048, 30, 0), (6000, 100, 0)),
+        ((1000, 65, 1), (9000, 100, 1)),
+    ],
+)
+def test_memory_of_calls_one_after_the_other(
+    first: tuple[int, int, int], then: tuple[int, int, int]
+) -> None:
+    """Scratch memory that is too small is given back before there is more of it."""
+    small, large = (np.zeros(shape[:2], np.float32) for shape in (first, then))
+    _layout._scratch.__dict__.clear()
+    tracemalloc.start()
+    try:
+        sr.softmax(small, first[2])
+        tracemalloc.reset_peak()
+        for _ in range(3):
+            result = sr.softmax(large, then[2])
+            assert tracemalloc.get_traced_memory()[1] - result.nbytes <= 2.0 * 2**20
+            del result
+    finally:
+        tracemalloc.stop()
+
+
 LABELS = np.arange(500_000) % 2
 TARGETS = (LABELS.size, 2)
 CHECKED: dict[str, tuple[Callable[..., Any], np.ndarray]] = {
