@@ -122,7 +122,7 @@ class Exponentials(Layout):
     def add_up(self, sums: Array) -> None:
         """Exponentiate a chunk of rows side by side, and write the sums of its parts.
 
-        They come as two rows of numbers each, that add up to high and to low.
+        Those in sums[0] add up to high, those in sums[1] to low.
         """
         np.exp(self.z, out=self.e)
         parts = np.add(self.e, SPLIT, out=self.work)

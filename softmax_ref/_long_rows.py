@@ -1,4 +1,8 @@
-"""Rows too long for the scratch memory: their sums first, then the exponentials again in chunks."""
+"""Rows of which too few fit into the scratch memory: first their sums, then chunks of them again.
+
+Alone, if they are too long, or all that lie side by side together, as few of those would read
+little of each line of the cache.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from ._kernel import Block
 from ._layout import Need, Place
 from ._sums import PART, across
 
-CHUNK, LONGEST_CHUNK = 65_536, 2048  # numbers and classes of a chunk of rows side by side
+CHUNK, LONGEST_CHUNK = 65_536, 2048  # numbers, 0.5 MiB, and classes of rows side by side
 #: what the chunks of a row have in common, once one of them has computed it
 SHARED = ("high", "low", "limit", "shifted", "maximum", "top", "pivot_rest", "log_sum")
 
@@ -56,17 +60,17 @@ def chunks(
 
 
 def chunks_side_by_side(
-    kind: type[Block], cube: Array, rows: Place, need: Need, out: Array | None
+    kind: type[Block], cube: Array, line: slice, need: Need, out: Array | None
 ) -> Generator[Block, None, Array]:
-    """Several rows as blocks of so many of their classes, for "probabilities" or "logits".
+    """All rows side by side as blocks of some of their classes, for "probabilities" or "logits".
 
     Their sums are to the last bit those of whole rows.  Returns the numbers of the unusual rows,
-    which have to be done again, each by itself; all of them, and no block, if these are many.
+    which have to be done again, each by itself; all numbers, and no block, if these are many.
     """
-    i, _, j = rows
-    classes, count = cube.shape[1], cube.shape[2]
+    _, classes, count = cube.shape
     size = max(1, min(CHUNK // count, LONGEST_CHUNK) // PART) * PART
-    places: list[Place] = [(i, slice(k, k + size), j) for k in range(0, classes, size)]
+    every = slice(0, count)
+    places: list[Place] = [(line, slice(k, k + size), every) for k in range(0, classes, size)]
     sums = np.zeros((2, count, classes // PART + 1))
     maximum: Any = -np.inf
     for place in places:

@@ -145,7 +145,7 @@ class Rows:
         reserve(BUDGET)  # at once, for chunks and whole rows
         for i in range(self.sizes[0]):
             line = slice(i, i + 1)
-            again = yield from chunks_side_by_side(kind, self.cube, (line, ALL, ALL), need, out)
+            again = yield from chunks_side_by_side(kind, self.cube, line, need, out)
             step = width if again.size == self.sizes[2] else 1
             places = ((line, ALL, slice(j, j + step)) for j in again[::step].tolist())
             yield from self._whole(kind, places, need, out)

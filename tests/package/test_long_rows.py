@@ -157,7 +157,7 @@ def test_memory_in_other_layouts(
 @pytest.mark.parametrize("offset", [0.0, 5000.0, -900.0])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, ">f8", np.int64])
 @pytest.mark.parametrize(
-    "shape", [(10, 40_000), (51, 8000), (300, 1500), (301, 1500), (9000, 50), (9000, 400)]
+    "shape", [(10, 40_000), (51, 8000), (300, 1500), (301, 1500), (9000, 50), (9000, 270)]
 )
 def test_memory_on_the_first_axis(shape: tuple[int, int], dtype: Any, offset: float) -> None:
     rng = generator("memory")
@@ -327,7 +327,7 @@ def unusual_rows(rng: np.random.Generator, z: np.ndarray, step: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f8", ">f8", "f4", "f2"])
-@pytest.mark.parametrize("shape", [(2, 8804, 70), (1, 20_480, 190), (2, 50_000, 13)])
+@pytest.mark.parametrize("shape", [(2, 8804, 70), (1, 9216, 190), (2, 50_000, 13)])
 @pytest.mark.parametrize("step", [0, 5, 1])
 def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dtype: str) -> None:
     """In chunks of all rows: the bits of whole ones, of which some have to be done again."""
