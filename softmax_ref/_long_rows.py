@@ -1,6 +1,6 @@
 """Rows of which too few fit into the scratch memory: first their sums, then chunks of them again.
 
-Alone, if they are too long, or all that lie side by side together, as few of those would read
+Alone, if they are too long, or many that lie side by side together, as few of those would read
 little of each line of the cache.
 """
 
@@ -60,17 +60,17 @@ def chunks(
 
 
 def chunks_side_by_side(
-    kind: type[Block], cube: Array, line: slice, need: Need, out: Array | None
+    kind: type[Block], cube: Array, rows: Place, need: Need, out: Array | None
 ) -> Generator[Block, None, Array]:
-    """All rows side by side as blocks of some of their classes, for "probabilities" or "logits".
+    """Rows side by side as blocks of some of their classes, for "probabilities" or "logits".
 
     Their sums are to the last bit those of whole rows.  Returns the numbers of the unusual rows,
     which have to be done again, each by itself; all numbers, and no block, if these are many.
     """
-    _, classes, count = cube.shape
+    i, _, j = rows
+    classes, count = cube.shape[1], j.stop - j.start
     size = max(1, min(CHUNK // count, LONGEST_CHUNK) // PART) * PART
-    every = slice(0, count)
-    places: list[Place] = [(line, slice(k, k + size), every) for k in range(0, classes, size)]
+    places: list[Place] = [(i, slice(k, k + size), j) for k in range(0, classes, size)]
     sums = np.zeros((2, count, classes // PART + 1))
     maximum: Any = -np.inf
     for place in places:

@@ -23,6 +23,7 @@ from ._sums import AT_ONCE, CLASS_MAJOR, EITHER_WAY, PART
 #: few enough for 2 MiB
 BUDGET = 208_000
 NARROW = 12  # rows side by side that read too little of the lines of the cache they are in
+BROAD = BUDGET // 2 // PART  # rows side by side of which there is room for two arrays of a part
 IN_CHUNKS: tuple[Need, ...] = "probabilities", "logits"  # what chunks of rows side by side are for
 ALL = slice(None)
 
@@ -131,23 +132,27 @@ class Rows:
             yield block
 
     def _wastes_lines(self, width: int) -> bool:
-        """Whether blocks of rows side by side are so narrow that chunks of all take less time."""
+        """Whether blocks of rows side by side are so narrow that chunks of many take less time."""
         if self.classes <= AT_ONCE or isinstance(self.cube, Scattered):
             return False
         if not self.short and not self._plain(2):
             return False  # z would be a third array
-        return width < NARROW and 6 * width <= self.sizes[2] <= BUDGET // 2 // PART
+        # float64 loses more by lines of which a chunk has a part than it gains
+        return width < NARROW and 6 * width <= self.sizes[2] <= (math.inf if self.short else BROAD)
 
     def _side_by_side(
         self, kind: type[Block], width: int, need: Need, out: Array | None
     ) -> Iterator[Block]:
-        """Chunks of all rows side by side, and then the unusual ones of them again."""
+        """Chunks of rows side by side, all if possible, and then the unusual of them again."""
         reserve(BUDGET)  # at once, for chunks and whole rows
-        for i in range(self.sizes[0]):
-            line = slice(i, i + 1)
-            again = yield from chunks_side_by_side(kind, self.cube, line, need, out)
-            step = width if again.size == self.sizes[2] else 1
-            places = ((line, ALL, slice(j, j + step)) for j in again[::step].tolist())
+        after = self.sizes[2]
+        count = -(-after // -(-after // BROAD))
+        for i, _, j in self._places(1, count):
+            columns = slice(j.start, min(j.stop, after))
+            again = yield from chunks_side_by_side(kind, self.cube, (i, ALL, columns), need, out)
+            step = width if again.size == columns.stop - columns.start else 1
+            firsts = (columns.start + again[::step]).tolist()
+            places = ((i, ALL, slice(k, min(k + step, columns.stop))) for k in firsts)
             yield from self._whole(kind, places, need, out)
 
     def _plain(self, axis: int) -> bool:

@@ -327,7 +327,7 @@ def unusual_rows(rng: np.random.Generator, z: np.ndarray, step: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f8", ">f8", "f4", "f2"])
-@pytest.mark.parametrize("shape", [(2, 8804, 70), (1, 9216, 190), (2, 50_000, 13)])
+@pytest.mark.parametrize("shape", [(2, 8804, 70), (1, 9216, 190), (2, 50_000, 13), (1, 8804, 210)])
 @pytest.mark.parametrize("step", [0, 5, 1])
 def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dtype: str) -> None:
     """In chunks of all rows: the bits of whole ones, of which some have to be done again."""
@@ -339,7 +339,7 @@ def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dty
     z = np.ascontiguousarray(rows.transpose(0, 2, 1))
     with np.errstate(all="ignore"):
         chunks = [b.broad for b in _rows.Rows(z, 1).blocks("probabilities", np.empty_like(z))]
-    if dtype == ">f8":  # a copy more than there is room for
+    if dtype == ">f8" or (dtype == "f8" and shape[2] > 203):  # no room for so many, or for a copy
         assert not any(chunks)
     else:
         assert {0: all(chunks), 5: set(chunks) == {True, False}, 1: not any(chunks)}[step]
