@@ -32,7 +32,7 @@ from ._sums import (
     total,
 )
 
-#: splits the exponentials of rows with g·2⁻¹⁶ ≤ S ≤ 2³⁰, g = `growth` (K), which most are: with
+#: splits the exponentials of rows with g·2⁻¹⁶ ≤ S ≤ 2³⁰, g = `_growth` (K), which most are: with
 #: no pass over the numbers to find a bound of their own, S is right to 2⁻⁵⁹
 SPLIT, WELL_SPLIT = 2.0**30, 2.0**-16
 TINY = 1e-240  # e below, where S < 1: the row is shifted, or e might have lost digits
@@ -40,7 +40,7 @@ HUGE = 1e240  # S above: the row is shifted before exp or S·N overflow
 
 
 @lru_cache(maxsize=256)
-def growth(classes: int) -> float:
+def _growth(classes: int) -> float:
     """How the errors of `split_sum` grow with the classes: K² for a few, K·1024 for many."""
     return classes * (power_from(classes) if in_any_order(classes) else min(classes, AT_ONCE))
 
@@ -48,7 +48,12 @@ def growth(classes: int) -> float:
 @lru_cache(maxsize=256)
 def least_sum(classes: int) -> float:
     """The least S that SPLIT will do for."""
-    return growth(classes) * WELL_SPLIT
+    return _growth(classes) * WELL_SPLIT
+
+
+def limit_of_rest(big: Number, classes: int) -> Number:
+    """From here on S - e has all its digits, for what splits S."""
+    return big * (_growth(classes) * 2.0**-49)
 
 
 class Exponentials(Layout):
@@ -117,7 +122,7 @@ class Exponentials(Layout):
         else:
             high, low = split_sum(self.e, big, self.axis, self.work)
         self.high, self.low = fast_two_sum(high, low)
-        self.big, self.limit = big, big * (growth(self.classes) * 2.0**-49)
+        self.big, self.limit = big, limit_of_rest(big, self.classes)
 
     def add_up(self, sums: Array) -> None:
         """Exponentiate a chunk of rows side by side, and write the sums of its parts.

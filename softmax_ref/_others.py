@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Array
-from ._exponentials import SPLIT, TINY, Exponentials, choose, growth, least_sum
+from ._exponentials import SPLIT, TINY, Exponentials, choose, least_sum, limit_of_rest
 from ._layout import PIECE, lazy
 from ._pairs import fast_two_sum, rest_by_shift, two_product
 from ._sums import Number, large_sum, least_of, most_of, pair_sum, sum_of_parts
@@ -45,7 +45,7 @@ class Others(Exponentials):
         classes = self.cube.shape[1]
         high, low = sum_of_parts(sums[..., :-1], sums[..., -1])[:, np.newaxis]
         self.high, self.low = fast_two_sum(high, low)
-        self.limit = SPLIT * (growth(classes) * 2.0**-49)
+        self.limit = limit_of_rest(SPLIT, classes)
         known = {"high": self.high, "low": self.low, "limit": self.limit}
         fine = (self.high >= least_sum(classes)) & (self.high <= SPLIT)
         if self.need == "logits":

@@ -86,7 +86,7 @@ class Rows:
         Long rows come in chunks.  A chunk has no exponentials if only "logits" are needed, and
         comes alone for its "sums".  "unshifted sums" have not been settled, but for long rows.
         Where the result, out, has the layout of a block, its exponentials take no other memory.
-        A block may come again with other rows; its last result counts.
+        Of "probabilities" and "logits" a row may come twice; its last result counts.
         """
         before, classes, after = self.sizes
         numbers = before * classes * after
@@ -135,7 +135,7 @@ class Rows:
         """Whether blocks of rows side by side are so narrow that chunks of many take less time."""
         if self.classes <= AT_ONCE or isinstance(self.cube, Scattered):
             return False
-        if not self.short and not self._plain(2):
+        if not (self.short or self._plain(2)):
             return False  # z would be a third array
         # float64 loses more by lines of which a chunk has a part than it gains
         return width < NARROW and 6 * width <= self.sizes[2] <= (math.inf if self.short else BROAD)

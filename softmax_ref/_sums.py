@@ -23,7 +23,7 @@ Number = Any  # a float or an array of them
 #: bits in any order
 CLASS_MAJOR, EITHER_WAY = 50, 300
 AT_ONCE = 1024  # numbers that BLAS adds, without threads
-PART = 512  # and at a time of more: chunks of many rows side by side have no more classes
+PART = 512  # of more, it adds so many at a time: the classes of a chunk of the most rows
 _ONES, _START = aligned(4 * AT_ONCE), np.zeros(1, np.intp)
 _ONES[:] = 1.0
 

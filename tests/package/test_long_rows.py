@@ -330,7 +330,7 @@ def unusual_rows(rng: np.random.Generator, z: np.ndarray, step: int) -> None:
 @pytest.mark.parametrize("shape", [(2, 8804, 70), (1, 9216, 190), (2, 50_000, 13), (1, 8804, 210)])
 @pytest.mark.parametrize("step", [0, 5, 1])
 def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dtype: str) -> None:
-    """In chunks of all rows: the bits of whole ones, of which some have to be done again."""
+    """In chunks of many rows: the bits of whole ones, of which some have to be done again."""
     rng = generator(f"long rows side by side, {shape}")
     rows = 2.0 * rng.normal(size=(shape[0] * shape[2], shape[1]))
     if step:

@@ -129,7 +129,7 @@ def test_sums_are_right_to_58_bits(classes: int, shifted: bool) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 10, 50, 51, 100, 128, 129, 300, 301, 1000])
-def test_theleast_sums_that_the_constant_splits_are_right_to_58_bits(classes: int) -> None:
+def test_the_least_sums_that_the_constant_splits_are_right_to_58_bits(classes: int) -> None:
     """Of equal terms, so that what splitting drops of each adds up."""
     rng = generator(f"least sums {classes}")
     limit = least_sum(classes)
