@@ -317,7 +317,7 @@ def peaks(z: Array, y: Array, axis: int) -> str:
     for function in FUNCTIONS:
         call = candidates(function, z, y, axis)["softmax_ref"]
         call()  # tables and the like come once
-        sr._layout._scratch.__dict__.clear()
+        sr._kernel.layout._scratch.__dict__.clear()
         tracemalloc.start()
         result = call()
         _, peak = tracemalloc.get_traced_memory()

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import Array, Axis
-from ._kernel import Block
-from ._sums import Number
+from ._kernel import Array, Axis, Block, Number
 from .loss import HardLabels, Labels, SoftTargets
 
 __all__ = [

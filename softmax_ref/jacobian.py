@@ -7,11 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import Array, Axis, float_type, real_array
-from ._kernel import Block
-from ._layout import PIECE
-from ._rows import Rows
-from ._sums import Number, large_sum
+from ._kernel import PIECE, Array, Axis, Block, Number, Rows, float_type, large_sum, real_array
 from .probabilities import softmax, softmax_complement
 
 __all__ = ["log_softmax_jacobian", "softmax_jacobian", "softmax_vjp"]

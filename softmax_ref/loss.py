@@ -11,13 +11,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import Array, Axis, is_masked, real_array
-from ._exponentials import HUGE
-from ._kernel import Block
-from ._layout import PIECE, Need, Place, lazy
-from ._rows import Rows
-from ._scattered import as_cube
-from ._sums import Number, large_sum, least_of, most_of, pair_sum
+from ._kernel import (
+    HUGE,
+    PIECE,
+    Array,
+    Axis,
+    Block,
+    Need,
+    Number,
+    Place,
+    Rows,
+    as_cube,
+    is_masked,
+    large_sum,
+    lazy,
+    least_of,
+    most_of,
+    pair_sum,
+    real_array,
+)
 
 __all__ = ["cross_entropy", "soft_cross_entropy"]
 

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import Axis
-from ._log_of_sum import Later, log_of_sum
-from ._rows import Rows
+from ._kernel import Axis, Later, Rows, log_of_sum
 
 __all__ = ["log_softmax", "logsumexp", "softmax", "softmax_complement"]
 
@@ -176,7 +174,7 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     Within 3 ULP; computed as log Σ exp(z) where that is 1 or more and no exp(z) overflows.  The two
     terms above cancel only for -log K ≤ z_k < 0, at worst for normalised log-probabilities, whose
     logsumexp is a rounding error near 0.  Rows that lose a digit so are summed again with 115
-    bits (`softmax_ref._cancellation`), at 30 to 100 times the cost.
+    bits (`softmax_ref._kernel.cancellation`), at 30 to 100 times the cost.
 
     Examples
     --------

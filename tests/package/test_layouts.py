@@ -13,26 +13,26 @@ import test_accuracy
 import test_edges
 import test_options
 
-from softmax_ref import _exponentials, _kernel, _layout, _others, _rows, _short
+from softmax_ref import _kernel as kernel
 
 
 @pytest.fixture(autouse=True, params=["chunks of three", "row-major"])
 def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "row-major":
-        for module in (_layout, _rows, _short):
+        for module in (kernel.layout, kernel.rows, kernel.short):
             monkeypatch.setattr(module, "CLASS_MAJOR", 0)
-        monkeypatch.setattr(_layout, "FEW", 0)
-        monkeypatch.setattr(_kernel, "DIVIDED", 0)
+        monkeypatch.setattr(kernel.layout, "FEW", 0)
+        monkeypatch.setattr(kernel.block, "DIVIDED", 0)
     else:
-        monkeypatch.setattr(_rows, "LONGEST", 3)
-        monkeypatch.setattr(_rows, "BLOCK", 3)
-        for module in (_exponentials, _others, _layout):
+        monkeypatch.setattr(kernel.rows, "LONGEST", 3)
+        monkeypatch.setattr(kernel.rows, "BLOCK", 3)
+        for module in (kernel.exponentials, kernel.others, kernel.layout):
             monkeypatch.setattr(module, "PIECE", 2)
     return str(request.param)
 
 
 def test_rows_do_come_so(layout: str) -> None:
-    blocks = list(_rows.Rows([[0.0] * 7, [1.0] * 7], 1).blocks())
+    blocks = list(kernel.rows.Rows([[0.0] * 7, [1.0] * 7], 1).blocks())
     assert len(blocks) == (1 if layout == "row-major" else 6)
     assert blocks[0].axis == (1 if layout == "row-major" else 0)
 

@@ -14,7 +14,8 @@ from generators import generator
 from oracles import assert_ulps, oracle
 
 import softmax_ref as sr
-from softmax_ref import _layout, _rows
+from softmax_ref._kernel import Rows
+from softmax_ref._kernel.layout import _scratch
 
 LONG = 120_001
 
@@ -84,7 +85,7 @@ FIRST_AXIS: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
 def memory_beyond_the_output(call: Callable[..., Any], *arguments: np.ndarray) -> float:
     """The peak in MiB, scratch memory included."""
     call(*(a[:2] for a in arguments))  # tables are made once
-    _layout._scratch.__dict__.clear()
+    _scratch.__dict__.clear()
     tracemalloc.start()
     try:
         result = call(*arguments)
@@ -194,7 +195,7 @@ def test_memory_of_calls_one_after_the_other(
 ) -> None:
     """Scratch memory that is too small is given back before there is more of it."""
     small, large = (np.zeros(shape[:2], np.float32) for shape in (first, then))
-    _layout._scratch.__dict__.clear()
+    _scratch.__dict__.clear()
     tracemalloc.start()
     try:
         sr.softmax(small, first[2])
@@ -338,7 +339,7 @@ def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dty
     rows = rows.reshape(shape[0], shape[2], shape[1]).astype(dtype)
     z = np.ascontiguousarray(rows.transpose(0, 2, 1))
     with np.errstate(all="ignore"):
-        chunks = [b.broad for b in _rows.Rows(z, 1).blocks("probabilities", np.empty_like(z))]
+        chunks = [b.broad for b in Rows(z, 1).blocks("probabilities", np.empty_like(z))]
     if dtype == ">f8" or (dtype == "f8" and shape[2] > 203):  # no room for so many, or for a copy
         assert not any(chunks)
     else:
@@ -352,7 +353,7 @@ def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dty
 def test_sums_of_long_rows_on_the_first_axis(dtype: type) -> None:
     """The same to the last bit, of which softmax shows only some."""
     rows = generator("sums of long rows").normal(size=(70, 8804)).astype(dtype)
-    across, along = _rows.Rows(rows.T.copy(), 0), _rows.Rows(rows, 1)
+    across, along = Rows(rows.T.copy(), 0), Rows(rows, 1)
     chunk = next(across.blocks("probabilities", np.empty(across.sizes, dtype)))
     assert chunk.broad
     blocks = along.blocks("probabilities", np.empty(along.sizes, dtype))

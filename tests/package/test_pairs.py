@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from oracles import assert_ulps, oracle
 
 import softmax_ref as sr
-from softmax_ref._pairs import (
+from softmax_ref._kernel.pairs import (
     exp_minus,
     head,
     quotient,
@@ -23,8 +23,8 @@ from softmax_ref._pairs import (
     two_product,
     two_sum,
 )
-from softmax_ref._short import roundings
-from softmax_ref._sums import (
+from softmax_ref._kernel.short import roundings
+from softmax_ref._kernel.sums import (
     AT_ONCE,
     bound_of_sum,
     in_any_order,

@@ -17,12 +17,12 @@ from oracles import apart, oracle, ulps
 
 import softmax_ref as sr
 from softmax_ref import exact
-from softmax_ref._exponentials import SPLIT, least_sum
-from softmax_ref._layout import WIDE
-from softmax_ref._log_of_sum import _careful, log_of_sum
-from softmax_ref._pairs import exp_minus
-from softmax_ref._rows import Rows
-from softmax_ref._scattered import Scattered
+from softmax_ref._kernel import Rows
+from softmax_ref._kernel.exponentials import SPLIT, least_sum
+from softmax_ref._kernel.layout import WIDE
+from softmax_ref._kernel.log_sums import _careful, log_of_sum
+from softmax_ref._kernel.pairs import exp_minus
+from softmax_ref._kernel.scattered import Scattered
 
 UNIT = 2.0**-53
 LEAST = 5e-324

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_array
-from ._kernel import Block
-from ._layout import BLOCK, LONGEST, PIECE, Need, Place, reserve
-from ._long_rows import chunks, chunks_side_by_side
-from ._scattered import Scattered, as_cube
-from ._short import ShortBlock, adds_plainly
-from ._sums import AT_ONCE, CLASS_MAJOR, EITHER_WAY, PART
+from .arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_array
+from .block import Block
+from .layout import BLOCK, LONGEST, PIECE, Need, Place, reserve
+from .long_rows import chunks, chunks_side_by_side
+from .scattered import Scattered, as_cube
+from .short import ShortBlock, adds_plainly
+from .sums import AT_ONCE, CLASS_MAJOR, EITHER_WAY, PART
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Array
-from ._kernel import Block
-from ._layout import Need, Place
-from ._sums import PART, across
+from .arguments import Array
+from .block import Block
+from .layout import Need, Place
+from .sums import PART, across
 
 CHUNK, LONGEST_CHUNK = 65_536, 2048  # numbers, 0.5 MiB, and classes of rows side by side
 #: what the chunks of a row have in common, once one of them has computed it

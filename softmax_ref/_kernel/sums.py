@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Array, aligned
+from .arguments import Array, aligned
 
 Number = Any  # a float or an array of them
 #: up to so many terms, sums run across rows instead of along them, wherever the rows lie, as the
@@ -58,7 +58,7 @@ def most_of(values: Any) -> Any:
 def total(values: Array, axis: int) -> Number:
     """The plain sum along an axis; along rows by BLAS, in less time than NumPy.
 
-    Among 10⁴ sums of random terms none was off by 7·2⁻⁵³; `softmax_ref._short.roundings` has the
+    Among 10⁴ sums of random terms none was off by 7·2⁻⁵³; `short.roundings` has the
     worst case.
     """
     if axis < values.ndim - 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Array
+from .arguments import Array
 
 SMALL = 16_000  # numbers of an array that may be copied whole
 Numbers = tuple[int, ...]

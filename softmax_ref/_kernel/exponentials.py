@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Array
-from ._layout import BLOCK, PIECE, Layout, lazy
-from ._pairs import exp_minus, fast_two_sum
-from ._sums import (
+from .arguments import Array
+from .layout import BLOCK, PIECE, Layout, lazy
+from .pairs import exp_minus, fast_two_sum
+from .sums import (
     AT_ONCE,
     Number,
     across,

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Array
-from ._exponentials import choose
-from ._kernel import Block
-from ._layout import PIECE, Need, Operation, Place, lazy
-from ._others import Pair, below
-from ._sums import (
+from .arguments import Array
+from .block import Block
+from .exponentials import choose
+from .layout import PIECE, Need, Operation, Place, lazy
+from .others import Pair, below
+from .sums import (
     AT_ONCE,
     CLASS_MAJOR,
     PART,

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Array
-from ._exponentials import SPLIT, TINY, Exponentials, choose, least_sum, limit_of_rest
-from ._layout import PIECE, lazy
-from ._pairs import fast_two_sum, rest_by_shift, two_product
-from ._sums import Number, large_sum, least_of, most_of, pair_sum, sum_of_parts
+from .arguments import Array
+from .exponentials import SPLIT, TINY, Exponentials, choose, least_sum, limit_of_rest
+from .layout import PIECE, lazy
+from .pairs import fast_two_sum, rest_by_shift, two_product
+from .sums import Number, large_sum, least_of, most_of, pair_sum, sum_of_parts
 
 FAINT = 1e-150  # a sum below may have lost digits to underflow
 Pair = tuple[Number, Number]

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Array
-from ._cancellation import logsumexp_near_zero
-from ._kernel import Block
-from ._rows import Rows
-from ._scattered import Scattered
-from ._sums import Number
+from .arguments import Array
+from .block import Block
+from .cancellation import logsumexp_near_zero
+from .rows import Rows
+from .scattered import Scattered
+from .sums import Number
 
 NO_ROWS, FIRST_ROW = np.empty(0, np.intp), np.zeros(1, np.intp)
 AT_ONCE = 6_000  # logits of rows to be done again

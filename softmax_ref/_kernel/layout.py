@@ -9,8 +9,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
-from ._arguments import FLOAT64, Array, aligned
-from ._sums import CLASS_MAJOR, EITHER_WAY, Number
+from .arguments import FLOAT64, Array, aligned
+from .sums import CLASS_MAJOR, EITHER_WAY, Number
 
 BLOCK = 36_000  # numbers of a long row at a time, or less to leave room for other arrays
 LONGEST = 50_000  # classes a block of four arrays may have; longer rows come in chunks

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ._arguments import Array
-from ._sums import Number, along, large_sum, pair_sum
+from .arguments import Array
+from .sums import Number, along, large_sum, pair_sum
 
 FAR = 552.0  # exp(-552) is 1e-240: from here on a sum might lose digits to underflow
 

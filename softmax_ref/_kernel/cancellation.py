@@ -30,10 +30,10 @@ from typing import Any
 
 import numpy as np
 
-from . import exact
-from ._arguments import Array
-from ._pairs import fast_two_sum, head, two_product, two_sum
-from ._sums import total
+from .. import exact
+from .arguments import Array
+from .pairs import fast_two_sum, head, two_product, two_sum
+from .sums import total
 
 __all__ = ["logsumexp_near_zero"]
 
@@ -163,7 +163,7 @@ def _remainder(r: Array) -> tuple[Array, Array]:
 def _sums(z: Array, scale: Array) -> tuple[Array, Array, Array]:
     """Σ of `_exponentials` of each row, at most 2, as numbers much smaller one than the other.
 
-    Two of them are exact: sums of what ExtractVector takes of all numbers (see `_sums.split_sum`).
+    Two of them are exact: sums of what ExtractVector takes of all numbers (see `sums.split_sum`).
     What that leaves is summed plainly, which costs K³·2⁻¹⁵² at worst for K classes at a time.
     """
     pieces = _exponentials(z, scale)
