@@ -28,9 +28,11 @@ def chunks(
     """One row as blocks of so many of its classes, each with the sums of the whole row."""
     i, _, j = row
     places: list[Place] = [(i, slice(k, k + size), j) for k in range(0, cube.shape[1], size)]
+    needs_e = need in ("probabilities", "exponentials")
+    home = out if needs_e else None  # where e can stay, it is not computed again: 0.8 of the time
     parts, small = [], False
     for place in places:
-        block = kind(cube, place)
+        block = kind(cube, place, out=home)
         block.exponentiate()
         parts.append((block.high, block.low, block.limit))
         small = small or (not block.high >= 1.0 and block.has_small())
@@ -39,10 +41,10 @@ def chunks(
     shifted = not block.precise(total, small)
     known: dict[str, Any] = {"shifted": shifted}
     if shifted:  # all chunks by the same number, then
-        known["maximum"] = block.maximum
+        m = known["maximum"] = block.maximum
         parts = []
         for place in places:
-            m, block = block.maximum, kind(cube, place)
+            block = kind(cube, place, out=home)
             _shift(block, m)
             parts.append((block.high, block.low, block.limit))
     terms = [x for high, low, _ in parts for x in (high, low)]
@@ -50,11 +52,12 @@ def chunks(
     known |= {"high": high, "low": math.fsum([*terms, -high]), "limit": sum(p[2] for p in parts)}
     for place in places[:1] if need in ("sums", "unshifted sums") else places:
         block = kind(cube, place, out=out)
-        if shifted:
-            _shift(block, known["maximum"])
+        if needs_e and not block.at_home:
+            if shifted:
+                _shift(block, m)
+            else:
+                np.exp(block.z, out=block.e)
         block.__dict__.update(known)
-        if not shifted and need in ("probabilities", "exponentials"):
-            np.exp(block.z, out=block.e)
         yield block
         known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
 
