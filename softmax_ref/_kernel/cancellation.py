@@ -218,7 +218,9 @@ def _logsumexp(rows: Any, some: Array) -> Array:
     scaled = high + (low + third)
     excess = np.ldexp(scaled, -scale)
     value = np.log1p(excess)
-    small = excess < -0.5  # the sum itself is more accurate than what it lacks
+    # the sum itself is more accurate than what it lacks: only of long rows that had to be shifted,
+    # as for others log S will do
+    small = excess < -0.5
     if small.any():
         high, low = two_sum(first, second)
         value = np.where(small, np.log(np.ldexp(high, -scale)) + (low + third) / high, value)
@@ -234,4 +236,4 @@ def _by_integers(rows: Any, one: Array, bits: int) -> float:
         excess += sum(_exp(x, bits) for x in z[0].tolist() if x > -bits)
     if abs(excess) > 1 << 88:
         return math.ldexp(excess, -bits)
-    return exact.logsumexp(rows[one[0]].tolist())
+    return exact.logsumexp([x for z in _in_groups(rows, one) for x in z[0].tolist()])

@@ -334,6 +334,30 @@ def test_logsumexp_of_very_many_log_probabilities() -> None:
     assert abs(sr.logsumexp(z) - exact) <= 3 * math.ulp(exact)
 
 
+@pytest.mark.parametrize("form", ["alone", "in a batch", "on axis 0", "in groups"])
+def test_logsumexp_of_which_115_bits_are_not_enough(form: str) -> None:
+    """Σ exp(z) is 1 to 78 digits: only `exact` knows what is left, and it takes plain numbers."""
+    row = [-1e-20, -46.051701859880914, -80.8997966611436, -113.47505355128442, -145.8940398760295]
+    z, axis = np.array(row), -1
+    if form == "in a batch":
+        z = np.stack([np.zeros(5), z, z])
+    elif form == "on axis 0":
+        z, axis = np.tile(z, (3, 1)).T, 0
+    elif form == "in groups":  # of which no view is a row
+        z, axis = np.full((400, 60), -np.inf)[:, :50], None
+        z[0, :5] = row
+    assert_ulps([np.ravel(sr.logsumexp(z, axis=axis))[-1]], [oracle(row, 400).logsumexp()], 3, row)
+
+
+def test_logsumexp_of_a_long_row_with_a_sum_of_a_third() -> None:
+    """Between the rows of which log S will do and those near 0."""
+    z = np.full(60_000, -600.0)
+    z[:3] = -2.1
+    with mpmath.workdps(30):
+        exact = mpmath.mpf(z[0].item()) + mpmath.log(3)
+    assert_ulps([sr.logsumexp(z)], [exact], 3.0, "three of 60000 classes")
+
+
 def test_a_row_alone_and_in_a_batch() -> None:
     """S - top is rounded where S > 2·top; the rounding has to be kept."""
     row = np.array([0.06872920509825783, 0.2076172022635756, 0.20490533056392526])
