@@ -64,7 +64,6 @@ class Exponentials(Layout):
     least: float  # S of all rows
     most: float
     big: Number = SPLIT  # what split the exponentials
-    unusual: bool = False  # whether the constant split a row badly, here or in the block before
     limit: Number  # from here on S - e has all its digits
     shifted: Any = False  # the rows of which e is exp(z - m)
 
@@ -78,23 +77,13 @@ class Exponentials(Layout):
         self._sum()
 
     def _sum(self) -> None:
-        """S, split by the constant or by a bound of its own."""
-        own = None
-        if self.unusual:
-            own = bound_of_sum(self.e, self.axis)
-            sums = total(self.e, self.axis) if in_any_order(self.classes) else 0.5 * own
-            self._split(self._bound(sums, own))
-        least = least_sum(self.classes)
-        if own is None or near(self.high, least) or near(self.high, SPLIT):
-            self._split(SPLIT)
-        sums = self.high  # on the same side of the limits, whatever split them
+        """S, split by the constant, or in rows in which that does badly by a bound of their own."""
+        self._split(SPLIT)
         self._find_extremes()
-        self.unusual = not (self.least >= least and self.most <= SPLIT)
-        if self.unusual:
-            own = bound_of_sum(self.e, self.axis) if own is None else own
-            bound = self._bound(sums, own)
-            if np.any(bound != self.big):
-                self._split(bound)
+        least = least_sum(self.classes)
+        if not (self.least >= least and self.most <= SPLIT):
+            usual = (self.high >= least) & (self.high <= SPLIT)
+            self._split(choose(usual, SPLIT, bound_of_sum(self.e, self.axis)))
 
     def _find_extremes(self) -> None:
         """The least and the largest S, to see at once whether all rows are ordinary."""
@@ -102,11 +91,6 @@ class Exponentials(Layout):
             self.least = self.most = self.high
         else:
             self.least, self.most = least_of(self.high), most_of(self.high)
-
-    def _bound(self, sums: Number, own: Number) -> Number:
-        """What splits the exponentials of rows with these sums: the constant or their own bound."""
-        usual = (sums >= least_sum(self.classes)) & (sums <= SPLIT)
-        return choose(usual, SPLIT, own)
 
     def settle(self) -> None:
         """Shift the rows of which exp(z) overflowed, or might have lost digits to underflow."""
@@ -244,11 +228,6 @@ class Exponentials(Layout):
     def exponentials(self, z: Array) -> Array:
         """exp(z - c) of other logits of a single row, with the shift of this block."""
         return exp_minus(z, self.maximum)[0] if self.shifted else np.exp(z)
-
-
-def near(numbers: Number, limit: float) -> bool:
-    """Whether one is so near the limit that it matters for the comparison how it was added up."""
-    return bool(np.any(abs(numbers - limit) <= limit * 2.0**-30))
 
 
 def choose(condition: Any, a: Number, b: Number) -> Number:

@@ -121,12 +121,9 @@ class Rows:
         self, kind: type[Block], places: Iterable[Place], need: Need, out: Array | None
     ) -> Iterator[Block]:
         """Whole rows."""
-        unusual = False
         for place in places:
             block = kind(self.cube, place, need, out)
-            block.unusual = unusual  # so are neighbours, often
             block.exponentiate()
-            unusual = block.unusual
             if need != "unshifted sums":
                 block.settle()
             yield block
