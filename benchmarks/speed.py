@@ -330,13 +330,23 @@ def peaks(z: Array, y: Array, axis: int) -> str:
 
 def normalised(seconds: float) -> None:
     """logsumexp of log-probabilities, where m and log S cancel in every row."""
-    print("\nlogsumexp of normalised log-probabilities (float64), ns a logit, and × the usual time")
-    for shape in ((1000, 10), (1000, 100), (100, 1000)):
-        z, _ = logits(shape, "float64")
-        log_p = sr.log_softmax(z)
-        calls = [partial(sr.logsumexp, z), partial(sr.logsumexp, log_p)]
-        usual, hard = best_times(calls, seconds)
-        print(f"{shape[0]:>6} × {shape[1]:<5} {hard / z.size * 1e9:8.1f} ns  × {hard / usual:.0f}")
+    print("\nlogsumexp of normalised log-probabilities, ns a logit, and × the usual time")
+    for dtype in DTYPES:
+        for count, classes in ((1000, 10), (1000, 100), (100, 1000)):
+            z, _ = logits((count, classes), dtype)
+            print_cost(f"{dtype} {count:>5} × {classes:<5}", z, sr.log_softmax(z), seconds)
+    z, _ = logits((1, 1000), "float64")
+    row = (sr.log_softmax(z[0]) - 0.01).tolist()
+    for share in (1.0, 1.0 - 2.0**-20, 1.0):  # of what is left of 1: then by integers, by `exact`
+        rest = -math.expm1(sr.exact.logsumexp(row))
+        row.append(math.nextafter(math.log(rest * share), -math.inf))
+        rest = -sr.exact.logsumexp(row)
+        print_cost(f"1 - Σ = {rest:.0e}  1 × {len(row)}", z, np.array([row]), seconds)
+
+
+def print_cost(what: str, usual: Array, hard: Array, seconds: float) -> None:
+    times = best_times([partial(sr.logsumexp, usual), partial(sr.logsumexp, hard)], seconds)
+    print(f"{what} {times[1] / hard.size * 1e9:8.1f} ns  × {times[1] / times[0]:.0f}")
 
 
 def plot(records: list[dict[str, Any]], path: str) -> None:

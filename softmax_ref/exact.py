@@ -154,11 +154,18 @@ def _nearest(enclose: Callable[[int], _Interval]) -> float:
 
 
 def _logits(row: Iterable[float]) -> list[float]:
+    try:
+        values = list(row)
+    except TypeError as error:
+        raise TypeError(f"row must be a sequence of real numbers, got {row!r}") from error
     logits: list[float] = []
-    for i, value in enumerate(row):
+    for i, value in enumerate(values):
         if not isinstance(value, Real):
             raise TypeError(f"row[{i}] must be a real number, got {value!r}")
-        logits.append(float(value))
+        try:
+            logits.append(float(value))
+        except OverflowError as error:
+            raise ValueError(f"row[{i}] must be within the range of float64, got more") from error
     return logits
 
 

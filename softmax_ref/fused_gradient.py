@@ -23,7 +23,8 @@ def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> N
     """w·(p - e_y)/divisor of the rows of a block, the label's entry as -w·(1 - p_y)/divisor."""
     at, _, weight, ignored = labels
     divisor = hard.losses.divisor
-    at_label = None  # before e is overwritten
+    at_label = None
+    # before e is overwritten
     rest: Any = None if at is None else block.rest(block.pick(block.e, at))
     if hard.smoothing:
         others = None if at is None else block.complement(rest)
@@ -32,8 +33,9 @@ def _write_hard(hard: HardLabels, out: Array, block: Block, labels: Labels) -> N
         if at is not None:
             at_label = -block.complement(rest, divisor)
         # of two classes both entries are the same number: their sum is exactly 0
-        others = (np.negative, at_label) if hard.rows.classes == 2 else block.quotients(divisor)
-        block.write(out, others, at, at_label)
+        two = hard.rows.classes == 2
+        operation = (np.negative, at_label) if two else block.quotients(divisor)
+        block.write(out, operation, at, at_label)
     else:
         factor = weight / divisor
         if at is not None:
@@ -152,7 +154,8 @@ def cross_entropy_grad(
     computed from the sum of the others and never as p_y - 1.  With weights two more, where p is a
     normal number.  With smoothing the formula subtracts: the error is at most 8·2⁻⁵³ of the larger
     of ((1-ε) w_y + ε/K·Σw)·p_i and ε/K·w_i, at the label of the largest of (1-ε) w_y (1-p_y),
-    ε/K·Σw·p_y and ε/K·w_y.
+    ε/K·Σw·p_y and ε/K·w_y, where p is a normal number and Σw finite; for float32 and float16 2⁻⁴⁴
+    instead of 8·2⁻⁵³, before the result is rounded.
 
     Examples
     --------
@@ -242,7 +245,8 @@ def soft_cross_entropy_grad(
     Notes
     -----
     A difference that vanishes at the minimum, so no promise in ULP: the error of component i is
-    at most 8·2⁻⁵³·max(T·p_i, t_i)/N where T·p_i is a normal number.
+    at most 8·2⁻⁵³·max(T·p_i, t_i)/N where T·p_i is a normal number and T finite; for float32 and
+    float16 2⁻⁴⁴ instead of 8·2⁻⁵³, before the result is rounded.
 
     Examples
     --------
@@ -251,6 +255,6 @@ def soft_cross_entropy_grad(
     """
     soft = SoftTargets(z, targets, axis, reduction)
     out = np.empty(soft.rows.sizes, soft.rows.dtype)
-    for block in soft.blocks("probabilities", out):
+    for block in soft.blocks("exponentials", out):
         _write_soft(soft, out, block)
     return soft.rows.from_cube(out)

@@ -25,7 +25,7 @@ def _jacobian(z: ArrayLike, off_diagonal: Any, diagonal: Any) -> Any:
         p, q = softmax(logits), softmax_complement(logits)
         for k in range(0, classes, lines):
             part = slice(k, k + lines)
-            J = np.array(off_diagonal(p[:, part, np.newaxis], p[:, np.newaxis, :]))
+            J = off_diagonal(p[:, part, np.newaxis], p[:, np.newaxis, :])
             np.einsum("nii->ni", J[:, :, part])[...] = diagonal(p[:, part], q[:, part])
             out[i : i + step, part] = J
     return out.reshape(*(rows.shape or (1,)), classes)
@@ -131,8 +131,9 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
     -----
     A difference, so no promise in ULP: the error of component i is at most
     8·2⁻⁵³·p_i·(\|g_i\| + Σ_j p_j \|g_j\|), also with g replaced by g - g_k for the largest p_k:
-    a part common to all g_i does no harm.  Where p_i is 0 (a mask), the result is 0.  The products
-    p_j g_j must not underflow.
+    a part common to all g_i does no harm.  2⁻⁴⁴ instead of 8·2⁻⁵³ before a result of less than 64
+    bits is rounded.  Where p_i is 0 (a mask), the result is 0.  The products p_j g_j must not
+    underflow, and the differences g_i - g_k not overflow.
 
     Examples
     --------
@@ -144,6 +145,7 @@ def softmax_vjp(z: ArrayLike, g: ArrayLike, axis: Axis = -1) -> Any:
         raise ValueError(f"g must have the shape of z, {rows.shape}, got {upstream.shape}")
     v_cube = rows.as_cube(upstream)
     out = np.empty(rows.sizes, np.result_type(rows.dtype, float_type(upstream)))
+    rows.short = out.itemsize < 8  # float32 z is taken for float64 if g is that
     for block in rows.blocks("exponentials", out, temporaries=3):
         if block.first:
             pivot = _pivot(block)  # before z may be overwritten

@@ -136,7 +136,10 @@ def format_of(dtype: npt.DTypeLike) -> Format:
     TypeError
         No format of that name is known.
     """
-    name = dtype if isinstance(dtype, str) and dtype in FORMATS else np.dtype(dtype).name
+    try:
+        name = dtype if isinstance(dtype, str) and dtype in FORMATS else np.dtype(dtype).name
+    except TypeError:  # no dtype at all
+        name = ""
     if name not in FORMATS:
         raise TypeError(f"dtype must be one of {', '.join(FORMATS)}, got {dtype!r}")
     return FORMATS[name]

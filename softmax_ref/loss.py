@@ -21,8 +21,8 @@ from ._kernel import (
     Number,
     Place,
     Rows,
+    as_array,
     as_cube,
-    is_masked,
     large_sum,
     lazy,
     least_of,
@@ -137,9 +137,7 @@ class HardLabels:
             self.losses.average_over(self._total_weight())
 
     def _checked_labels(self, labels: ArrayLike) -> Array:
-        if is_masked(labels):
-            raise TypeError("labels must be plain integers, got a masked array: use ignore_index")
-        y = np.asarray(labels)
+        y = as_array(labels, "labels")
         if y.dtype.kind not in "iu":
             raise TypeError(f"labels must have an integer dtype, got {y.dtype}")
         if y.shape != self.rows.kept:
@@ -227,7 +225,7 @@ class HardLabels:
             spread = sum_of_products(
                 block, lambda place: share * self.class_weights(block, place), scale / 2.0
             )
-            loss = product(np.asarray(1.0 - self.smoothing), loss) + spread
+            loss = product(1.0 - self.smoothing, loss) + spread
         return loss if labels.ignored is None else np.where(labels.ignored, 0.0, loss)
 
     def class_weights(self, block: Block, place: Place) -> Array:
@@ -359,8 +357,8 @@ def cross_entropy(
     Notes
     -----
     Within 3 ULP as `softmax_ref.softmax`, however confident the row; one more each for a weight and
-    a smoothing, where the loss without them and ε/K·w are normal numbers.  float32 and float16:
-    computed in float64 and rounded once.  `softmax_ref._kernel` has the bounds.
+    a smoothing, where all terms are normal numbers.  float32 and float16: computed in float64 and
+    rounded once.  `softmax_ref._kernel` has the bounds.
 
     Examples
     --------
@@ -381,6 +379,7 @@ class SoftTargets:
     def __init__(self, z: ArrayLike, targets: ArrayLike, axis: Axis, reduction: str) -> None:
         self.rows = rows = Rows(z, axis)
         self.losses = Losses(rows, reduction)
+        self.last_total: Number = 0.0  # of the first chunk of a long row, for the others
         given = real_array(targets, "targets")
         if given.shape != rows.shape:
             raise ValueError(f"targets must have the shape of z, {rows.shape}, got {given.shape}")

@@ -1,7 +1,8 @@
 r"""The one private kernel: logits in, exponentials and their sums out, and how far each is off.
 
 Everything that the modules above have in common is here: types, axes, blocks of rows that fit into
-the cache, the shift, the sums.  An import never points up:
+the cache, the shift, the sums.  An import never points up, but for that of `softmax_ref.exact`,
+which needs nothing of the package:
 
 =============================  ====================================================================
 `log_sums`, `cancellation`     logsumexp, and the rows of which it is nearly 0, with 115 bits
@@ -21,8 +22,8 @@ The accuracy of the whole package is decided here, once.
 A row :math:`z_1..z_K` with maximum :math:`m` becomes :math:`e_i = e^{z_i - c}`, where the shift c
 is 0 wherever that is safe and m elsewhere; ``top`` :math:`= e^{m-c}`; and the sum
 :math:`S = \sum e_i` as a pair ``high + low``.  With :math:`u = 2^{-53}` and :math:`\varepsilon` for
-the relative error of NumPy's exp and log1p (at most 1.4u, 0.7 units in the last place), to first
-order and for every K, range and offset:
+the relative error of NumPy's exp, log and log1p (at most 1.4u, 0.7 units in the last place), to
+first order and for every K, range and offset:
 
 ===============================  ===================================  ==========================
 quantity                         computed as                          relative error
@@ -54,7 +55,7 @@ References
        functions", IMA J. Numer. Anal. 41(4), 2021. doi:10.1093/imanum/draa038
 """
 
-from .arguments import Array, Axis, float_type, is_masked, real_array
+from .arguments import Array, Axis, as_array, float_type, real_array
 from .block import Block
 from .exponentials import HUGE
 from .layout import PIECE, Need, Place, lazy
@@ -74,9 +75,9 @@ __all__ = [
     "Number",
     "Place",
     "Rows",
+    "as_array",
     "as_cube",
     "float_type",
-    "is_masked",
     "large_sum",
     "lazy",
     "least_of",

@@ -1,4 +1,4 @@
-"""What the public functions accept, arrays of real numbers and axes, and memory to work in."""
+"""What the public functions accept: arrays of real numbers, and axes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,37 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Axis = int | tuple[int, ...] | None
 
 FLOAT64 = np.dtype(np.float64)
+_INSTEAD_OF_MASKS = {
+    "z": "mask a class with -inf",
+    "labels": "use ignore_index",
+    "targets": "what is masked may get the target 0",
+    "weight": "what is masked may get the weight 0",
+    "g": "its filled data may do",
+}
 
 
 def real_array(value: ArrayLike, name: str) -> Array:
-    """The argument as an array of float16, float32, float64, integers or bools, else TypeError."""
-    if type(value) is np.ndarray:
-        array = value
-    elif is_masked(value):
-        raise TypeError(f"{name} must not be a masked array: mask a class with -inf instead")
-    else:
-        array = np.asarray(value)
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+    """The argument as an array of floats of at most 64 bits, integers or bools, else TypeError."""
+    array = value if type(value) is np.ndarray else as_array(value, name)
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if not (kind in "iub" or (kind == "f" and 2 <= size <= 8) or _is_bfloat16(array.dtype)):
         raise TypeError(f"{name} must be real numbers of at most 64 bits, got {array.dtype}")
     return array
+
+
+def as_array(value: ArrayLike, name: str) -> Array:
+    """The argument as an array of any type, but for masked ones and ragged lists."""
+    if is_masked(value):
+        raise TypeError(f"{name} must not be a masked array, got one: {_INSTEAD_OF_MASKS[name]}")
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, got lists that are none: {error}") from error
+
+
+def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Whether this is the bfloat16 of the package ml_dtypes, which JAX and others use."""
+    return dtype.kind == "V" and dtype.name == "bfloat16"
 
 
 def is_masked(value: object) -> bool:
@@ -35,7 +53,7 @@ def is_masked(value: object) -> bool:
 
 def float_type(array: Array) -> np.dtype[Any]:
     """What a result is rounded to: the argument's own float type, float64 for integers."""
-    if array.dtype.kind != "f":
+    if array.dtype.kind in "iub":
         return FLOAT64
     return array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
 
@@ -52,10 +70,3 @@ def normal_axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     if len(normal) < len(axes) or not normal:
         raise ValueError(f"axis must name at least one axis, and none twice, got {axis!r}")
     return tuple(normal)
-
-
-def aligned(size: int) -> Array:
-    """float64 memory that begins with a line of the cache: elsewhere sums take an eighth longer."""
-    memory = np.empty(size + 7)
-    start = -memory.ctypes.data // 8 % 8
-    return memory[start : start + size]

@@ -60,21 +60,22 @@ class Block(Others):
         value += self.low / self.high
         return self.own(value)
 
-    def denominator(self, count: float) -> Pair:
-        """S·count without its rounding, as D/(1 - tilt)."""
-        if self._denominator[0] != count:
+    def denominator(self, divisor: float) -> tuple[Number, Number]:
+        """S·divisor without its rounding, as D/(1 - tilt)."""
+        if self._denominator[0] != divisor:
             product, tilt = self.high, self.low
-            if count != 1:
+            if divisor != 1:
                 near = head(self.high)
-                product = near * count  # exact
+                product = near * divisor  # exact up to 2²⁷
                 tilt = (self.high - near) + tilt
-            self._denominator = count, product, tilt / self.high
+            # divided by S, not by near: 1 - tilt is near/S then, and not only to first order
+            self._denominator = divisor, product, tilt / self.high
         return self._denominator[1:]
 
-    def complement(self, rest: Pair, count: float = 1.0) -> Number:
-        """(1 - p)/count = (S - e)/(S·count) for one e a row."""
+    def complement(self, rest: Pair, divisor: float = 1.0) -> Number:
+        """(1 - p)/divisor = (S - e)/(S·divisor) for one e a row."""
         high, low = rest
-        product, tilt = self.denominator(count)
+        product, tilt = self.denominator(divisor)
         q = high / product
         tail = low / product
         tail -= q * tilt
@@ -90,13 +91,13 @@ class Block(Others):
         np.copyto(q, pivot, where=large)
         return q
 
-    def quotients(self, count: float = 1.0) -> Operation:
-        """e/(S·count) as an operation still to be done; overwrites e.
+    def quotients(self, divisor: float = 1.0) -> Operation:
+        """e/(S·divisor) as an operation still to be done; overwrites e.
 
-        What a division by the rounded S·count would lose, up to 1 ULP, is taken off afterwards.
+        What a division by the rounded S·divisor would lose, up to 1 ULP, is taken off afterwards.
         """
-        product, tilt = self.denominator(count)
-        if self.cube.shape[1] > DIVIDED:
+        product, tilt = self.denominator(divisor)
+        if self.row_classes > DIVIDED:
             factor, its_tail = reciprocal(product, tilt)
             tails = np.multiply(self.e, self.spread(its_tail, self.work), out=self.work)
             p = np.multiply(self.e, factor, out=self.e)

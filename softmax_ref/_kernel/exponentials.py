@@ -125,8 +125,8 @@ class Exponentials(Layout):
         low = self.high < 1.0
         small: Any = low & False
         for at in self._pieces(low):
-            few = (self._part(self.e, at) < TINY) & (self._part(self.z, at) > -np.inf)
-            found = along(np.logical_or, few, self.axis)
+            tiny = (self._part(self.e, at) < TINY) & (self._part(self.z, at) > -np.inf)
+            found = along(np.logical_or, tiny, self.axis)
             if self.count == 1:
                 small = small or found
             else:
@@ -175,8 +175,9 @@ class Exponentials(Layout):
         for piece in self._some(rows):
             if self.axis == 0:
                 yield slice(None), piece
-            for k in range(0, self.classes if self.axis else 0, PIECE):
-                yield piece, slice(k, k + PIECE)
+            else:
+                for k in range(0, self.classes, PIECE):
+                    yield piece, slice(k, k + PIECE)
 
     def _some(self, rows: Any) -> Iterator[Array]:
         """The numbers of these rows, a few at a time."""
@@ -207,7 +208,7 @@ class Exponentials(Layout):
     def maximum(self) -> Number:
         if self.is_chunk:
             i, _, j = self.place
-            steps = range(0, self.cube.shape[1], BLOCK)
+            steps = range(0, self.row_classes, BLOCK)
             return float(reduce(np.maximum, (self.cube[i, k : k + BLOCK, j].max() for k in steps)))
         return along(np.maximum, self.z, self.axis)
 

@@ -9,18 +9,24 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
-from .arguments import FLOAT64, Array, aligned
-from .sums import CLASS_MAJOR, EITHER_WAY, Number
+from .arguments import FLOAT64, Array
+from .sums import CLASS_MAJOR, EITHER_WAY, Number, aligned
 
 BLOCK = 36_000  # numbers of a long row at a time, or less to leave room for other arrays
 LONGEST = 50_000  # classes a block of four arrays may have; longer rows come in chunks
 PIECE = 8_000  # numbers at a time where temporary arrays are needed
-FEW = 50  # numbers of a single row up to which Python's floats are faster than NumPy's reductions
+FEW = CLASS_MAJOR  # numbers of a single row that Python's floats add up faster, in the same order
 WIDE = 32_000  # numbers of rows side by side that make blocks of them worth while
 SPREAD = 150  # numbers side by side up to which what belongs to a row is copied to its classes
 Place = tuple[slice, slice, slice]
-#: what a block is for: p alone; e and S - e; z, S and S - e; S and S - e; S where exp(z) allows it
-Need = Literal["probabilities", "exponentials", "logits", "sums", "unshifted sums"]
+#: what a block is for
+Need = Literal[
+    "probabilities",  # p alone
+    "exponentials",  # e, and S - e
+    "logits",  # z, S and S - e
+    "sums",  # S, and S - e
+    "unshifted sums",  # S, wherever exp(z) allows it
+]
 Operation = tuple[Any, ...]  # a ufunc and its operands, still to be done: perhaps into the result
 _scratch = threading.local()  # kept between calls: fresh pages cost more than the arithmetic
 Value = TypeVar("Value")
@@ -59,7 +65,8 @@ class Layout:
         part = cube[place]
         before, self.classes, after = part.shape
         self.count = before * after
-        self.is_chunk = self.classes < cube.shape[1]
+        self.row_classes = cube.shape[1]
+        self.is_chunk = self.classes < self.row_classes
         self.broad = self.is_chunk and self.count > 1
         if self.count == 1:
             self.axis, shape = 0, part.shape[1:2]
@@ -189,7 +196,7 @@ class Layout:
         The cube must be the one whose memory e may be.
         """
         ufunc, *operands = operation
-        done = ufunc is np.positive and not (self.at_home and operands[0] is not self.e)
+        done = ufunc is np.positive and (not self.at_home or operands[0] is self.e)
         result = operands[0] if done else ufunc(*operands, out=self.e)
         if at is not None:
             result[at] = values if self.count == 1 else values.reshape(-1)

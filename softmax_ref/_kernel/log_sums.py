@@ -15,14 +15,15 @@ from .scattered import Scattered
 from .sums import Number
 
 NO_ROWS, FIRST_ROW = np.empty(0, np.intp), np.zeros(1, np.intp)
-AT_ONCE = 6_000  # logits of rows to be done again
+TOGETHER = 6_000  # logits of rows to be done again
 
 
 def log_of_sum(block: Block) -> tuple[Number, Array]:
     """logsumexp of each row of a block, and the rows that have to be done again."""
     value, again = _unshifted(block)
-    if again.size <= block.count // 2:  # more are done at once
+    if again.size <= block.count // 2:
         return value, again
+    # if most rows need it, the whole block by its maxima: half the time of gathering them
     careful, cancelled = _from_maximum(block)
     values, fine = np.ravel(careful), np.ones(block.count, bool)
     fine[again] = False
@@ -62,7 +63,7 @@ def _from_maximum(block: Block) -> tuple[Number, Array]:
 
     The error of the logarithm, L, grows by L / |m + L|.  (float32 has no bits to spare for that.)
     """
-    if block.classes == block.cube.shape[1]:  # else it was settled with the other chunks
+    if not block.is_chunk:  # else it was settled with the other chunks
         block.settle()
     m, log_sum = block.maximum, block.log_sum
     value = np.where(np.isinf(m), m, m + log_sum)
@@ -104,13 +105,13 @@ class Later:
             self.out[i, j] = _careful(Rows(row, None))
             return
         logits = cube[i, :, j]
-        step = max(1, AT_ONCE // cube.shape[1])
+        step = max(1, TOGETHER // cube.shape[1])
         for k in range(0, rows.size, step):
             a, b = np.divmod(rows[k : k + step], logits.shape[2])
             self.places.append((a + i.start) * cube.shape[2] + b + j.start)
             self.logits.append(logits[a, :, b])
             self.count += self.logits[-1].size
-            if self.count > AT_ONCE:
+            if self.count > TOGETHER:
                 self.fill()
 
     def fill(self) -> None:

@@ -18,14 +18,17 @@ from .layout import Need, Place
 from .sums import PART, across
 
 CHUNK, LONGEST_CHUNK = 65_536, 2048  # numbers, 0.5 MiB, and classes of rows side by side
-#: what the chunks of a row have in common, once one of them has computed it
-SHARED = ("high", "low", "limit", "shifted", "maximum", "top", "pivot_rest", "log_sum")
+#: lazy attributes of whole rows: what one of their chunks has computed
+SHARED = ("maximum", "top", "pivot_rest", "log_sum")
 
 
 def chunks(
     kind: type[Block], cube: Array, row: Place, size: int, need: Need, out: Array | None
 ) -> Iterator[Block]:
-    """One row as blocks of so many of its classes, each with the sums of the whole row."""
+    """One row as blocks of so many of its classes, each with the sums of the whole row.
+
+    They are not told the need: for "logits" float32 would overwrite z where it shifts.
+    """
     i, _, j = row
     places: list[Place] = [(i, slice(k, k + size), j) for k in range(0, cube.shape[1], size)]
     needs_e = need in ("probabilities", "exponentials")
@@ -35,7 +38,7 @@ def chunks(
         block = kind(cube, place, out=home)
         block.exponentiate()
         parts.append((block.high, block.low, block.limit))
-        small = small or (not block.high >= 1.0 and block.has_small())
+        small = small or (not block.high >= 1.0 and block.has_small())  # it looks at all numbers
     # the row is shifted where it would be as a whole, see `Exponentials.settle`
     total = sum(part[0] for part in parts)
     shifted = not block.precise(total, small)
@@ -88,7 +91,7 @@ def chunks_side_by_side(
     for place in places:
         block = kind(cube, place, need, out)
         block.__dict__.update(known)
-        if need == "probabilities" and not block.at_home:
+        if need == "probabilities" and not block.at_home:  # else they are still there
             np.exp(block.z, out=block.e)
         yield block
         known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}

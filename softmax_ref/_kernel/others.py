@@ -42,7 +42,7 @@ class Others(Exponentials):
         The other rows would have to be shifted, or split by a bound of their own, or need the sum
         without the pivot.
         """
-        classes = self.cube.shape[1]
+        classes = self.row_classes
         high, low = sum_of_parts(sums[..., :-1], sums[..., -1])[:, np.newaxis]
         self.high, self.low = fast_two_sum(high, low)
         self.limit = limit_of_rest(SPLIT, classes)
@@ -57,9 +57,9 @@ class Others(Exponentials):
 
     def _resummed(self, rest: Number, low: Number, short: Any) -> Pair:
         """S - e of pivots, in short rows from the others."""
-        if short is False or self.cube.shape[1] == 1:  # nothing but the pivot
+        if short is False or self.row_classes == 1:  # nothing but the pivot
             return rest, low
-        if self.classes == self.cube.shape[1] <= PIECE:
+        if not self.is_chunk and self.classes <= PIECE:
             if self.count == 1:
                 return self._sum_of_others(slice(None))
             for at in self._pieces(short):
@@ -81,7 +81,7 @@ class Others(Exponentials):
         low -= e  # what rounding took from the difference, exactly, as S ≥ e
         low += self.low
         rest, low = fast_two_sum(rest, low)
-        return rest, low, below(rest, self.limit)
+        return rest, low, rows_below(rest, self.limit)
 
     def _without_pivot(self, at: Any) -> Array:
         """The exponentials of rows that have one e > S/2, with 0 in its place."""
@@ -101,7 +101,8 @@ class Others(Exponentials):
             lost = self._shifted_part(at)[1]
             low += large_sum(choose(self._of(self.shifted, at), lost, np.zeros(1)), self.axis)
         m, top = self._of(self.maximum, at), self._of(self.top, at)
-        # top·(Σ e·exp(-m)): divided by top, exp(-m) alone is left to err, as in exp(z - m)
+        # top·(Σ e·exp(-m)): divided by top, exp(-m) alone is left to err, as in exp(z - m).  No
+        # smaller bound, but what one gets by hand: 1 - p of (0, 40) is exp(-40)
         inverse = self.own(np.exp(choose(self._of(self.shifted, at), 0.0, -m)))
         ratio, its_low = two_product(high, inverse)
         product, tail = two_product(ratio, top)
@@ -128,7 +129,7 @@ class Others(Exponentials):
             yield z
 
 
-def below(numbers: Number, limit: Number) -> Any:
+def rows_below(numbers: Number, limit: Number) -> Any:
     """The rows whose number is below a limit, or False if none is."""
     if isinstance(numbers, np.ndarray) and isinstance(limit, float) and least_of(numbers) >= limit:
         return False  # 0.5 µs less than to compare each

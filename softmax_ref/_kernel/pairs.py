@@ -64,7 +64,7 @@ def quotient(a: Number, a_low: Number, b: Number) -> tuple[Number, Number]:
 
 
 def reciprocal(b: Number, tilt: Number) -> tuple[Number, Number]:
-    """(1 - tilt)/b as r - tail, tail below 2⁻⁵²·r, together right to 2⁻⁵²·u."""
+    """(1 - tilt)/b as r - tail, tail near tilt·r, up to 2⁻²⁶·r, and right to 2⁻⁵²·u or u of it."""
     r = 1.0 / b
     product, low = two_product(r, b)
     return r, r * (tilt - ((1.0 - product) - low))

@@ -17,7 +17,7 @@ from .layout import BLOCK, LONGEST, PIECE, Need, Place, reserve
 from .long_rows import chunks, chunks_side_by_side
 from .scattered import Scattered, as_cube
 from .short import ShortBlock, adds_plainly
-from .sums import AT_ONCE, CLASS_MAJOR, EITHER_WAY, PART
+from .sums import CLASS_MAJOR, EITHER_WAY, PART
 
 #: float64 numbers a block may take: enough that its 20 to 80 NumPy calls cost little a logit, and
 #: few enough for 2 MiB
@@ -93,14 +93,16 @@ class Rows:
         if not numbers:
             return iter(())
         kind = ShortBlock if self.short else Block
-        few = numbers <= 1024
-        if not few:
-            np.setbufsize(64)  # else NumPy copies broadcast rows of up to 8192: 3 × the time
+        in_one_block = numbers <= 1024
+        if not in_one_block:
+            # else NumPy copies broadcast rows of up to 8192: 3 × the time; the `np.errstate` of the
+            # public functions sets it back
+            np.setbufsize(64)
         if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
             size = 4 * BLOCK // (4 + temporaries)
             each = (chunks(kind, self.cube, row, size, need, out) for row in self._places(1, 1))
             return chain.from_iterable(each)
-        if few:
+        if in_one_block:
             all_rows = slice(0, before), ALL, slice(0, after)
             return self._whole(kind, (all_rows,), need, out)
         count = self._rows_at_once(need, out, temporaries)
@@ -130,10 +132,9 @@ class Rows:
 
     def _wastes_lines(self, width: int) -> bool:
         """Whether blocks of rows side by side are so narrow that chunks of many take less time."""
-        if self.classes <= AT_ONCE or isinstance(self.cube, Scattered):
-            return False
-        if not (self.short or self._plain(2)):
+        if isinstance(self.cube, Scattered) or not (self.short or self._plain(2)):
             return False  # z would be a third array
+        # so narrow are only rows of more than 4096 classes, which `ShortBlock.ordinary` relies on;
         # float64 loses more by lines of which a chunk has a part than it gains
         return width < NARROW and 6 * width <= self.sizes[2] <= (math.inf if self.short else BROAD)
 
@@ -143,7 +144,7 @@ class Rows:
         """Chunks of rows side by side, all if possible, and then the unusual of them again."""
         reserve(BUDGET)  # at once, for chunks and whole rows
         after = self.sizes[2]
-        count = -(-after // -(-after // BROAD))
+        count = -(-after // -(-after // BROAD))  # equal shares, of at most BROAD
         for i, _, j in self._places(1, count):
             columns = slice(j.start, min(j.stop, after))
             again = yield from chunks_side_by_side(kind, self.cube, (i, ALL, columns), need, out)
@@ -159,7 +160,7 @@ class Rows:
     def _rows_at_once(self, need: Need, out: Array | None, temporaries: int) -> int:
         """How many rows a block may have: it takes work, and perhaps e and a copy of z."""
         if temporaries and self.classes > PIECE:
-            return 1
+            return 1  # only a single row is loaded in pieces
         arrays = 3 + temporaries + (need == "unshifted sums")  # takes memory for rows done again
         if isinstance(self.cube, Scattered):
             arrays += 1

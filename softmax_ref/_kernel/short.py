@@ -17,7 +17,7 @@ from .arguments import Array
 from .block import Block
 from .exponentials import choose
 from .layout import PIECE, Need, Operation, Place, lazy
-from .others import Pair, below
+from .others import Pair, rows_below
 from .sums import (
     AT_ONCE,
     CLASS_MAJOR,
@@ -59,6 +59,7 @@ class ShortBlock(Block):
     """Rows of float32 or float16, computed in float64."""
 
     near_0: float  # for "logits": from here on the error of log S is 2⁻⁴⁴ of -log p
+    parts: tuple[Array, Array]  # for "logits" of MANY classes: sums of PART of e each, and the rest
     either_way = False  # plain sums depend on the order
     smallest_sum = 1e-150  # an e that underflows vanishes beside such an S
 
@@ -107,7 +108,7 @@ class ShortBlock(Block):
     def ordinary(self, sums: Array, maximum: Number) -> tuple[dict[str, Any], Array]:
         self.parts = sums[0, :, :-1], sums[0, :, -1]
         self.high = self.per_row(sum_of_parts(*self.parts))
-        fine = (self.high >= self.smallest_sum) & (self.high <= self.largest_sum)
+        fine = self.precise(self.high, False)
         if self.need == "logits":
             fine &= np.logical_not(self._may_be_near_1(self.high * (1.0 - self.near_0)))
         return {"high": self.high, "low": 0.0, "limit": 0.0}, fine
@@ -118,7 +119,7 @@ class ShortBlock(Block):
         The squares of all e add up to the square of the largest or more, and mostly to far less
         than S².  So do those of sums of many parts, which are known.
         """
-        if self.cube.shape[1] > MANY:
+        if self.row_classes > MANY:
             sums, rest = self.parts
             squares = np.vecdot(sums, sums) + rest * rest
         else:
@@ -128,16 +129,17 @@ class ShortBlock(Block):
     def _difference(self, e: Number) -> tuple[Number, Number, Any]:
         rest = self.high - e
         if self.lean:
-            short = below(rest, self.high * self.sure_from)
+            short = rows_below(rest, self.high * self.sure_from)
         else:
             rest += self.low
-            short = below(rest, self.limit)
+            short = rows_below(rest, self.limit)
         return rest, 0.0 if short is False else np.zeros_like(rest), short
 
     def _sum_of_others(self, at: Any) -> Pair:
         return total(self._without_pivot(at), self.axis), 0.0
 
     def rest(self, e: Number) -> Pair:
+        # not `pivot_rest`, which would take the maximum and an exp more
         return self._resummed(*self._difference(e))
 
     def minus_log(self, z: Number, scale: float) -> Number:
@@ -145,7 +147,7 @@ class ShortBlock(Block):
         if self.shifted is True or scale != 1.0:
             return super().minus_log(z, scale)
         value = self.log - z
-        near_0 = below(value, abs(self.log) * (1.1 / 512.0) + self.sure_from)
+        near_0 = rows_below(value, abs(self.log) * (1.1 / 512.0) + self.sure_from)
         if near_0 is not False:
             e = self.own(np.exp(z))
             value = choose(near_0, self.own(np.log1p(self.rest(e)[0] / e)), value)
@@ -159,6 +161,7 @@ class ShortBlock(Block):
             return super().logarithms()
         limit = self.high * (1.0 - self.near_0)  # log p ≥ -t only where p ≥ 1 - t
         near_1 = self._near_1_of_few if self.classes <= CLASS_MAJOR else self._near_1
+        # in broad chunks rows with a p near 1 count as unusual and are done again
         largest = [] if self.broad else list(near_1(limit))
         logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         for entries, values in largest:
@@ -199,15 +202,15 @@ class ShortBlock(Block):
     def log(self) -> Number:
         return self.own(np.log(self.high))
 
-    def complement(self, rest: Pair, count: float = 1.0) -> Number:
-        return rest[0] / self._times(count)
+    def complement(self, rest: Pair, divisor: float = 1.0) -> Number:
+        return rest[0] / self._times(divisor)
 
-    def quotients(self, count: float = 1.0) -> Operation:
-        return np.multiply, self.e, self.spread(1.0 / self._times(count), self.work)
+    def quotients(self, divisor: float = 1.0) -> Operation:
+        return np.multiply, self.e, self.spread(1.0 / self._times(divisor), self.work)
 
-    def _times(self, count: float) -> Number:
-        """S·count."""
-        return self.high if count == 1.0 else self.high * count
+    def _times(self, divisor: float) -> Number:
+        """S·divisor."""
+        return self.high if divisor == 1.0 else self.high * divisor
 
 
 def _log_of_most(rest: Number, sums: Number) -> Number:

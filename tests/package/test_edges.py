@@ -272,10 +272,40 @@ def test_other_array_arguments_are_refused_by_name(bad: Any) -> None:
         complaint(TypeError, lambda f=function: f(z, [0], weight=bad[0]), "weight")
 
 
-@pytest.mark.parametrize("name", OF_LOGITS)
-def test_ragged_lists_are_refused(name: str) -> None:
-    with pytest.raises((ValueError, TypeError)):
-        FORWARD.get(name, OF_LOGITS[name])([[1.0, 2.0], [3.0]])
+def test_ragged_lists_are_refused_by_name() -> None:
+    z, ragged = np.zeros((2, 2)), [[1, 2], [3]]
+    for function in UNARY.values():
+        complaint(ValueError, lambda f=function: f(ragged), "^z must", "shape")
+    for function in [sr.softmax_vjp, *SOFT.values(), *HARD.values()]:
+        complaint(ValueError, lambda f=function: f(ragged, z), "^z must", "shape")
+    complaint(ValueError, lambda: sr.softmax_vjp(z, ragged), "^g must", "shape")
+    for function in SOFT.values():
+        complaint(ValueError, lambda f=function: f(z, ragged), "^targets must", "shape")
+    for function in HARD.values():
+        complaint(ValueError, lambda f=function: f(z, ragged), "^labels must", "shape")
+        complaint(ValueError, lambda f=function: f(z, [0, 1], weight=ragged), "^weight must")
+
+
+@pytest.mark.parametrize("name", sorted({*OF_LOGITS} - {"softmax_vjp"}))
+def test_bfloat16_is_computed_in_float64_and_rounded_once(name: str) -> None:
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    z = (3.0 * np.random.default_rng(0).normal(size=(60, 70))).astype(bfloat16)
+    z[0, 1], z[1, 2] = -np.inf, np.nan
+    for rows in (z, z[:, :5], z[..., np.newaxis, :3]):
+        got, want = OF_LOGITS[name](rows), OF_LOGITS[name](rows.astype(np.float64))
+        assert np.asarray(got).dtype == bfloat16
+        rounded = np.asarray(want).astype(bfloat16).astype(np.float64)
+        np.testing.assert_array_equal(np.asarray(got).astype(np.float64), rounded)
+
+
+def test_bfloat16_of_other_arguments() -> None:
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    z, ones = np.array([[0.0, 1.0]]), np.ones((1, 2), bfloat16)
+    assert sr.softmax_vjp(z, ones).dtype == np.float64
+    assert sr.softmax_vjp(z.astype(bfloat16), ones).dtype == bfloat16
+    assert sr.soft_cross_entropy(z, ones) == sr.soft_cross_entropy(z, [[1.0, 1.0]])
+    assert sr.cross_entropy(z, [0], weight=ones[0]) == sr.cross_entropy(z, [0])
+    assert sr.cross_entropy(z.astype(bfloat16), [0]).dtype == bfloat16
 
 
 def test_subclasses_come_back_as_plain_arrays() -> None:

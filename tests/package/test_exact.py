@@ -257,3 +257,12 @@ def test_same_bits_whatever_the_hash_seed() -> None:
 def test_terminates_on_integers(row: list[int]) -> None:
     """e^integer never meets a rounding boundary, however close; every call ends."""
     assert math.isfinite(exact.logsumexp(row))
+
+
+def test_errors_name_the_argument() -> None:
+    with pytest.raises(TypeError, match=r"^row must be a sequence of real numbers, got 5"):
+        exact.softmax(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^row\[1\] must be a real number, got 'a'"):
+        exact.logsumexp([0.0, "a"])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match=r"^row\[0\] must be within the range of float64"):
+        exact.log_softmax([10**400, 0])

@@ -637,3 +637,32 @@ def test_float32_logsumexp_beside_other_rows() -> None:
     alone = sr.logsumexp(row)
     assert sr.logsumexp(np.stack([row, row * 0 + 5, row * 0 + 5]))[0] == alone
     assert_ulps([alone], [oracle(row).logsumexp()], 0.5 + 2.0**-20, "alone", np.float32)
+
+
+@pytest.mark.parametrize("classes", [5, 50, 1000])
+def test_float32_gradients_of_nearly_their_own_targets(classes: int) -> None:
+    """The gradient alone summed plainly, and beside the loss as a pair: they differed."""
+    z = generator(f"targets {classes}").normal(size=(300, classes)).astype(np.float32)
+    z[0] = -7.408102989196777
+    z[0, 0] = 0.0
+    t = sr.softmax(z.astype(np.float64))
+    gradient = sr.soft_cross_entropy_grad(z, t, reduction="sum")
+    _, beside_the_loss = sr.soft_cross_entropy_value_and_grad(z, t, reduction="sum")
+    np.testing.assert_array_equal(gradient, beside_the_loss)
+    # p is right to 2^-44 of itself, t within 4 units of 2^-53, and T within as much of 1
+    assert np.all(abs(gradient) <= t * (2.0**-44 + 8 * 2.0**-53))
+
+
+def test_vjp_of_float32_logits_and_float64_factors_is_that_of_float64() -> None:
+    """The result is float64, and so has to be what it is computed with."""
+    rng = generator("mixed types")
+    for classes in (5, 100, 1000):
+        z, g = rng.normal(size=(2, 50, classes))
+        z = z.astype(np.float32)
+        np.testing.assert_array_equal(sr.softmax_vjp(z, g), sr.softmax_vjp(z.astype(float), g))
+
+
+@pytest.mark.parametrize("dtype", ["foo", "int32", "complex64"])
+def test_limits_of_no_format_name_the_argument(dtype: str) -> None:
+    with pytest.raises(TypeError, match=f"^dtype must be one of .*got '{dtype}'"):
+        sr.limits.exp_overflow(dtype)
