@@ -109,16 +109,16 @@ class Exponentials(Layout):
         self.big, self.limit = big, limit_of_rest(big, self.classes)
 
     def add_up(self, sums: Array) -> None:
-        """Exponentiate a chunk of rows side by side, and write the sums of its parts.
+        """Exponentiate a chunk of a row or of rows side by side, and write the sums of its parts.
 
         Those in sums[0] add up to high, those in sums[1] to low.
         """
         np.exp(self.z, out=self.e)
         parts = np.add(self.e, SPLIT, out=self.work)
         parts -= SPLIT
-        sums[0, :, 0] = across(np.add, parts)  # exact
+        sums[0, :, 0] = across(np.add, parts) if self.broad else total(parts, 0)  # exact
         remainders = np.subtract(self.e, parts, out=parts)
-        add_parts(sums[1], as_rows(remainders, self.spare))
+        add_parts(sums[1], as_rows(remainders, self.spare) if self.broad else remainders)
 
     def has_small(self) -> Any:
         """Rows with S < 1 in which an e might have lost digits: below TINY, and no mask."""

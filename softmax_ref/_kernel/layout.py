@@ -12,7 +12,7 @@ import numpy as np
 from .arguments import FLOAT64, Array
 from .sums import CLASS_MAJOR, EITHER_WAY, Number, aligned
 
-BLOCK = 36_000  # numbers of a long row at a time, or less to leave room for other arrays
+BLOCK = 36_864  # numbers of a long row at a time, or less to leave room for other arrays
 LONGEST = 50_000  # classes a block of four arrays may have; longer rows come in chunks
 PIECE = 8_000  # numbers at a time where temporary arrays are needed
 FEW = CLASS_MAJOR  # numbers of a single row that Python's floats add up faster, in the same order

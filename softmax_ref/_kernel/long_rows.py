@@ -14,7 +14,7 @@ import numpy as np
 
 from .arguments import Array
 from .block import Block
-from .layout import Need, Place
+from .layout import BLOCK, Need, Place
 from .sums import PART, across
 
 CHUNK, LONGEST_CHUNK = 65_536, 2048  # numbers, 0.5 MiB, and classes of rows side by side
@@ -25,14 +25,43 @@ SHARED = ("maximum", "top", "pivot_rest", "log_sum")
 def chunks(
     kind: type[Block], cube: Array, row: Place, size: int, need: Need, out: Array | None
 ) -> Iterator[Block]:
-    """One row as blocks of so many of its classes, each with the sums of the whole row.
+    """One row as blocks of so many of its classes, each with the sums of the whole row."""
+    needs_e = need in ("probabilities", "exponentials")
+    places = _parts_of(row, cube, size)
+    home = out if needs_e or len(places) == 1 else None  # e that can stay is not computed again
+    sums = np.zeros((2, 1, cube.shape[1] // PART + 1))
+    for place in places:
+        block = kind(cube, place, need, home)
+        block.add_up(sums[..., (place[1].start or 0) // PART :])
+    known, fine = block.ordinary(sums, None)
+    if not fine:
+        yield from _unusual_chunks(kind, cube, row, min(size, BLOCK), need, out)
+        return
+    for place in places[:1] if need in ("sums", "unshifted sums") else places:
+        if len(places) > 1:
+            block = kind(cube, place, need, out)
+            if needs_e and not block.at_home:
+                np.exp(block.z, out=block.e)
+        block.__dict__.update(known)
+        yield block
+        known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
+
+
+def _parts_of(row: Place, cube: Array, size: int) -> list[Place]:
+    i, _, j = row
+    return [(i, slice(k, k + size), j) for k in range(0, cube.shape[1], size)]
+
+
+def _unusual_chunks(
+    kind: type[Block], cube: Array, row: Place, size: int, need: Need, out: Array | None
+) -> Iterator[Block]:
+    """The same of a row that has to be shifted, or split otherwise than by the constant.
 
     They are not told the need: for "logits" float32 would overwrite z where it shifts.
     """
-    i, _, j = row
-    places: list[Place] = [(i, slice(k, k + size), j) for k in range(0, cube.shape[1], size)]
     needs_e = need in ("probabilities", "exponentials")
-    home = out if needs_e else None  # where e can stay, it is not computed again: 0.8 of the time
+    places = _parts_of(row, cube, size)
+    home = out if needs_e else None
     parts, small = [], False
     for place in places:
         block = kind(cube, place, out=home)
@@ -73,11 +102,9 @@ def chunks_side_by_side(
     Their sums are to the last bit those of whole rows.  Returns the numbers of the unusual rows,
     which have to be done again, each by itself; all numbers, and no block, if these are many.
     """
-    i, _, j = rows
-    classes, count = cube.shape[1], j.stop - j.start
-    size = max(1, min(CHUNK // count, LONGEST_CHUNK) // PART) * PART
-    places: list[Place] = [(i, slice(k, k + size), j) for k in range(0, classes, size)]
-    sums = np.zeros((2, count, classes // PART + 1))
+    count = rows[2].stop - rows[2].start
+    places = _parts_of(rows, cube, max(1, min(CHUNK // count, LONGEST_CHUNK) // PART) * PART)
+    sums = np.zeros((2, count, cube.shape[1] // PART + 1))
     maximum: Any = -np.inf
     for place in places:
         block = kind(cube, place, need, out if need == "probabilities" else None)

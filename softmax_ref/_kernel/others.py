@@ -36,19 +36,19 @@ class Others(Exponentials):
         """The same for the pivot, e = top."""
         return self._resummed(*self._difference(self.top))
 
-    def ordinary(self, sums: Array, maximum: Number) -> tuple[dict[str, Any], Array]:
+    def ordinary(self, sums: Array, maximum: Number) -> tuple[dict[str, Any], Any]:
         """What the chunks of rows with these sums of parts have in common, and for which it holds.
 
         The other rows would have to be shifted, or split by a bound of their own, or need the sum
-        without the pivot.
+        without the pivot, which chunks of several rows cannot tell.
         """
         classes = self.row_classes
-        high, low = sum_of_parts(sums[..., :-1], sums[..., -1])[:, np.newaxis]
+        high, low = map(self.per_row, sum_of_parts(sums[..., :-1], sums[..., -1]))
         self.high, self.low = fast_two_sum(high, low)
         self.limit = limit_of_rest(SPLIT, classes)
         known = {"high": self.high, "low": self.low, "limit": self.limit}
-        fine = (self.high >= least_sum(classes)) & (self.high <= SPLIT)
-        if self.need == "logits":
+        fine: Any = (self.high >= max(1.0, least_sum(classes))) & (self.high <= SPLIT)
+        if self.need == "logits" and self.broad:
             self.maximum = maximum
             *pair, short = self._difference(self.top)
             known |= {"maximum": maximum, "pivot_rest": pair}

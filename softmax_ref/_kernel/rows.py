@@ -23,6 +23,7 @@ from .sums import CLASS_MAJOR, EITHER_WAY, PART
 #: few enough for 2 MiB
 BUDGET = 208_000
 NARROW = 12  # rows side by side that read too little of the lines of the cache they are in
+ALONE = BUDGET // 2 // PART * PART  # classes of a float32 row that fits, as two arrays
 BROAD = BUDGET // 2 // PART  # rows side by side of which there is room for two arrays of a part
 IN_CHUNKS: tuple[Need, ...] = "probabilities", "logits"  # what chunks of rows side by side are for
 ALL = slice(None)
@@ -98,10 +99,10 @@ class Rows:
             # else NumPy copies broadcast rows of up to 8192: 3 × the time; the `np.errstate` of the
             # public functions sets it back
             np.setbufsize(64)
-        if classes > 4 * LONGEST // (4 + temporaries):  # in every layout: sums differ by a last bit
-            size = 4 * BLOCK // (4 + temporaries)
-            each = (chunks(kind, self.cube, row, size, need, out) for row in self._places(1, 1))
-            return chain.from_iterable(each)
+        if classes > 4 * LONGEST // (4 + temporaries):  # in every layout
+            if not temporaries and self._are_broad(need, 1):
+                return self._side_by_side(kind, 1, need, out)
+            return self._in_chunks(kind, self._places(1, 1), need, out, temporaries)
         if in_one_block:
             all_rows = slice(0, before), ALL, slice(0, after)
             return self._whole(kind, (all_rows,), need, out)
@@ -109,7 +110,7 @@ class Rows:
         step, width = max(1, count // after), min(count, after)
         if kind.side_by_side(self.sizes):
             step = 1
-        if need in IN_CHUNKS and not temporaries and self._wastes_lines(width):
+        if not temporaries and self._are_broad(need, width):
             return self._side_by_side(kind, width, need, out)
         return self._whole(kind, self._places(step, width), need, out)
 
@@ -130,13 +131,33 @@ class Rows:
                 block.settle()
             yield block
 
-    def _wastes_lines(self, width: int) -> bool:
-        """Whether blocks of rows side by side are so narrow that chunks of many take less time."""
-        if isinstance(self.cube, Scattered) or not (self.short or self._plain(2)):
+    def _in_chunks(
+        self,
+        kind: type[Block],
+        rows: Iterable[Place],
+        need: Need,
+        out: Array | None,
+        temporaries: int = 0,
+    ) -> Iterator[Block]:
+        """Long rows, one by one."""
+        size = max(1, 4 * BLOCK // (4 + temporaries) // PART) * PART
+        if self.short and not (temporaries or isinstance(self.cube, Scattered)):
+            size = max(size, ALONE if self.classes <= ALONE else 0)
+        return chain.from_iterable(chunks(kind, self.cube, row, size, need, out) for row in rows)
+
+    def _are_broad(self, need: Need, width: int) -> bool:
+        """Whether rows side by side come in chunks of many, as blocks would be so narrow.
+
+        Blocks of few rows use a part of each line of the cache.
+        """
+        if need not in IN_CHUNKS or isinstance(self.cube, Scattered):
+            return False
+        if not (self.short or self._plain(2)):
             return False  # z would be a third array
         # so narrow are only rows of more than 4096 classes, which `ShortBlock.ordinary` relies on;
         # float64 loses more by lines of which a chunk has a part than it gains
-        return width < NARROW and 6 * width <= self.sizes[2] <= (math.inf if self.short else BROAD)
+        most = math.inf if self.short or self.classes > LONGEST else BROAD
+        return width < NARROW and 6 * width <= self.sizes[2] <= most
 
     def _side_by_side(
         self, kind: type[Block], width: int, need: Need, out: Array | None
@@ -151,7 +172,10 @@ class Rows:
             step = width if again.size == columns.stop - columns.start else 1
             firsts = (columns.start + again[::step]).tolist()
             places = ((i, ALL, slice(k, min(k + step, columns.stop))) for k in firsts)
-            yield from self._whole(kind, places, need, out)
+            if self.classes > LONGEST:
+                yield from self._in_chunks(kind, places, need, out)
+            else:
+                yield from self._whole(kind, places, need, out)
 
     def _plain(self, axis: int) -> bool:
         """Whether float64 numbers are neighbours along an axis of the cube."""

@@ -49,16 +49,18 @@ def roundings(classes: int) -> float:
 
     Every addition to one large number may round the same way, if the others are equal.  BLAS adds
     in eight lanes or more; 32 are for what is left over when they are full, up to 31 numbers, and
-    for the sum of the lanes.  In parts of 512 it takes half as many, 64, and for up to 98 parts the
-    sum of them less than the other half.
+    for the sum of the lanes.  More than 1024 are added in parts of 512, and these as such numbers.
     """
-    return classes if classes <= CLASS_MAJOR else min(classes, AT_ONCE) / 8 + 32
+    if classes > AT_ONCE:
+        return roundings(PART) + roundings(max(CLASS_MAJOR + 1, -(-classes // PART)))
+    return classes if classes <= CLASS_MAJOR else classes / 8 + 32
 
 
 class ShortBlock(Block):
     """Rows of float32 or float16, computed in float64."""
 
     near_0: float  # for "logits": from here on the error of log S is 2⁻⁴⁴ of -log p
+    is_sure = False  # whether it is known that no p is near 1, as the rows are `ordinary`
     parts: tuple[Array, Array]  # for "logits" of MANY classes: sums of PART of e each, and the rest
     either_way = False  # plain sums depend on the order
     smallest_sum = 1e-150  # an e that underflows vanishes beside such an S
@@ -103,15 +105,15 @@ class ShortBlock(Block):
 
     def add_up(self, sums: Array) -> None:
         np.exp(self.z, out=self.e)
-        add_parts(sums[0], as_rows(self.e, self.z))
+        add_parts(sums[0], as_rows(self.e, self.z) if self.broad else self.e)
 
-    def ordinary(self, sums: Array, maximum: Number) -> tuple[dict[str, Any], Array]:
+    def ordinary(self, sums: Array, maximum: Number) -> tuple[dict[str, Any], Any]:
         self.parts = sums[0, :, :-1], sums[0, :, -1]
         self.high = self.per_row(sum_of_parts(*self.parts))
         fine = self.precise(self.high, False)
         if self.need == "logits":
             fine &= np.logical_not(self._may_be_near_1(self.high * (1.0 - self.near_0)))
-        return {"high": self.high, "low": 0.0, "limit": 0.0}, fine
+        return {"high": self.high, "low": 0.0, "limit": 0.0, "is_sure": True}, fine
 
     def _may_be_near_1(self, limit: Number) -> Any:
         """The rows in which an e may be ≥ limit.
@@ -157,12 +159,11 @@ class ShortBlock(Block):
 
     def logarithms(self) -> Operation:
         """log p, z - log S or near 0 by the others; overwrites z."""
-        if self.is_chunk and not self.broad:
+        if self.is_chunk and not self.is_sure:
             return super().logarithms()
         limit = self.high * (1.0 - self.near_0)  # log p ≥ -t only where p ≥ 1 - t
         near_1 = self._near_1_of_few if self.classes <= CLASS_MAJOR else self._near_1
-        # in broad chunks rows with a p near 1 count as unusual and are done again
-        largest = [] if self.broad else list(near_1(limit))
+        largest = [] if self.is_sure else list(near_1(limit))
         logs = np.subtract(self.z, self.spread(self.log, self.e), out=self.z)
         for entries, values in largest:
             logs.put(entries, values)

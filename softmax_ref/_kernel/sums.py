@@ -92,16 +92,19 @@ def partial_sums(rows: Array) -> tuple[Array, Array]:
 
 def sum_of_parts(sums: Array, rest: Array) -> Array:
     """The sums of whole rows."""
+    if sums.shape[-1] > AT_ONCE:
+        sums, rest_of_sums = partial_sums(sums)
+        return sum_of_parts(sums, rest_of_sums) + rest
     return np.vecdot(sums, _ONES[: sums.shape[-1]]) + rest
 
 
 def add_parts(sums: Array, rows: Array) -> None:
-    """Write the sums of parts of rows to the first of these, and of what is left over to the last.
+    """Write the sums of parts of rows, or of one, to the first of these, of the rest to the last.
 
     So do chunks of rows one after the other, each from its place on.
     """
     parts, rest = partial_sums(rows)
-    sums[:, : parts.shape[1]], sums[:, -1] = parts, rest
+    sums[:, : parts.shape[-1]], sums[:, -1] = parts, rest
 
 
 def as_rows(columns: Array, memory: Array) -> Array:

@@ -24,8 +24,13 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         monkeypatch.setattr(kernel.layout, "FEW", 0)
         monkeypatch.setattr(kernel.block, "DIVIDED", 0)
     else:
-        monkeypatch.setattr(kernel.rows, "LONGEST", 3)
-        monkeypatch.setattr(kernel.rows, "BLOCK", 3)
+        for name in ("LONGEST", "BLOCK", "ALONE"):
+            monkeypatch.setattr(kernel.rows, name, 3)
+        monkeypatch.setattr(kernel.long_rows, "BLOCK", 3)
+        for name in ("CLASS_MAJOR", "MANY"):  # such rows have more classes
+            monkeypatch.setattr(kernel.short, name, 3)
+        for module in (kernel.rows, kernel.long_rows, kernel.sums, kernel.short):
+            monkeypatch.setattr(module, "PART", 3)
         for module in (kernel.exponentials, kernel.others, kernel.layout):
             monkeypatch.setattr(module, "PIECE", 2)
     return str(request.param)
