@@ -45,6 +45,7 @@ class Others(Exponentials):
         classes = self.row_classes
         high, low = map(self.per_row, sum_of_parts(sums[..., :-1], sums[..., -1]))
         self.high, self.low = fast_two_sum(high, low)
+        self._find_extremes()
         self.limit = limit_of_rest(SPLIT, classes)
         known = {"high": self.high, "low": self.low, "limit": self.limit}
         fine: Any = (self.high >= max(1.0, least_sum(classes))) & (self.high <= SPLIT)

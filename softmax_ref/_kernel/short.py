@@ -110,6 +110,7 @@ class ShortBlock(Block):
     def ordinary(self, sums: Array, maximum: Number) -> tuple[dict[str, Any], Any]:
         self.parts = sums[0, :, :-1], sums[0, :, -1]
         self.high = self.per_row(sum_of_parts(*self.parts))
+        self._find_extremes()
         fine = self.precise(self.high, False)
         if self.need == "logits":
             fine &= np.logical_not(self._may_be_near_1(self.high * (1.0 - self.near_0)))

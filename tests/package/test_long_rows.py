@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from generators import generator
@@ -328,7 +329,9 @@ def unusual_rows(rng: np.random.Generator, z: np.ndarray, step: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f8", ">f8", "f4", "f2"])
-@pytest.mark.parametrize("shape", [(2, 8804, 70), (1, 9216, 190), (2, 50_000, 13), (1, 8804, 210), (2, 50_700, 7)])
+@pytest.mark.parametrize(
+    "shape", [(2, 8804, 70), (1, 9216, 190), (2, 50_000, 13), (1, 8804, 210), (2, 50_700, 7)]
+)
 @pytest.mark.parametrize("step", [0, 5, 1])
 def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dtype: str) -> None:
     """In chunks of many rows: the bits of whole ones, of which some have to be done again."""
@@ -347,6 +350,17 @@ def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dty
     for function in (sr.softmax, sr.log_softmax):
         np.testing.assert_array_equal(function(z, 1).transpose(0, 2, 1), function(rows))
         assert memory_beyond_the_output(lambda z, f=function: f(z, 1), z) <= 2.0
+
+
+@pytest.mark.parametrize("classes", [50_000, 50_001, 103_936, 103_937])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_logsumexp_of_long_rows_with_a_sum_near_one(classes: int, dtype: type) -> None:
+    """Beyond each limit of blocks and chunks; S may need more digits than it has."""
+    z = np.full((2, classes), -math.log(classes) + 2.0**-9).astype(dtype)
+    with mpmath.workdps(30):
+        exact = mpmath.mpf(z[0, 0].item()) + mpmath.log(classes)
+    budget = 3.0 if dtype is np.float64 else 0.5 + 2.0**-20
+    assert_ulps(sr.logsumexp(z), [exact, exact], budget, classes, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
