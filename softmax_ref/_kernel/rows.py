@@ -23,7 +23,7 @@ from .sums import CLASS_MAJOR, EITHER_WAY, PART
 #: few enough for 2 MiB
 BUDGET = 208_000
 NARROW = 12  # rows side by side that read too little of the lines of the cache they are in
-ALONE = BUDGET // 2 // PART * PART  # classes of a float32 row that fits, as two arrays
+ALONE = 197 * PART  # classes of a float32 row that fits, as two arrays
 BROAD = BUDGET // 2 // PART  # rows side by side of which there is room for two arrays of a part
 IN_CHUNKS: tuple[Need, ...] = "probabilities", "logits"  # what chunks of rows side by side are for
 ALL = slice(None)
