@@ -206,7 +206,7 @@ class Exponentials(Layout):
 
     @lazy
     def maximum(self) -> Number:
-        if self.is_chunk:
+        if self.is_chunk or self.in_place:
             i, _, j = self.place
             steps = range(0, self.row_classes, BLOCK)
             return float(reduce(np.maximum, (self.cube[i, k : k + BLOCK, j].max() for k in steps)))

@@ -15,6 +15,7 @@ from .sums import CLASS_MAJOR, EITHER_WAY, Number, aligned
 BLOCK = 36_864  # numbers of a long row at a time, or less to leave room for other arrays
 LONGEST = 50_000  # classes a block of four arrays may have; longer rows come in chunks
 PIECE = 8_000  # numbers at a time where temporary arrays are needed
+ALONE = 100_864  # classes of a float32 row up to which there is room for z and e
 FEW = CLASS_MAJOR  # numbers of a single row that Python's floats add up faster, in the same order
 WIDE = 32_000  # numbers of rows side by side that make blocks of them worth while
 SPREAD = 150  # numbers side by side up to which what belongs to a row is copied to its classes
@@ -52,6 +53,7 @@ class Layout:
 
     either_way = True  # whether more than CLASS_MAJOR classes may lie across rows as well
     lean = False  # whether z is a copy that may be overwritten, so that it takes the place of work
+    in_place = False  # whether e takes the place of such a z
     at_home = False  # whether e is memory of the result
     is_chunk: bool  # whether this has some of the classes only
     broad: bool  # and several rows
@@ -80,9 +82,11 @@ class Layout:
         if out is not None and out.itemsize == 8 and (self.axis or before == 1):
             home = self.view(out)
             self.at_home = _is_plain(home)
-        e_as_well = self.broad or not self.at_home
+        self.in_place = self.lean and self.classes > ALONE
+        e_as_well = self.broad or not (self.at_home or self.in_place)
         arrays = _lend(shape, 2 + e_as_well - as_is - self.lean)
-        self.work, self.e = arrays[0], home if self.at_home else arrays[1]
+        self.work = arrays[0]
+        self.e = home if self.at_home else arrays[0 if self.in_place else 1]
         if self.broad:
             self.spare = arrays[1]
         if as_is:

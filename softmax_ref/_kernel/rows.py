@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .arguments import FLOAT64, Array, Axis, float_type, normal_axes, real_array
 from .block import Block
-from .layout import BLOCK, LONGEST, PIECE, Need, Place, reserve
+from .layout import ALONE, BLOCK, LONGEST, PIECE, Need, Place, reserve
 from .long_rows import chunks, chunks_side_by_side
 from .scattered import Scattered, as_cube
 from .short import ShortBlock, adds_plainly
@@ -23,7 +23,6 @@ from .sums import CLASS_MAJOR, EITHER_WAY, PART
 #: few enough for 2 MiB
 BUDGET = 208_000
 NARROW = 12  # rows side by side that read too little of the lines of the cache they are in
-ALONE = 197 * PART  # classes of a float32 row that fits, as two arrays
 BROAD = BUDGET // 2 // PART  # rows side by side of which there is room for two arrays of a part
 IN_CHUNKS: tuple[Need, ...] = "probabilities", "logits"  # what chunks of rows side by side are for
 ALL = slice(None)
@@ -142,7 +141,8 @@ class Rows:
         """Long rows, one by one."""
         size = max(1, 4 * BLOCK // (4 + temporaries) // PART) * PART
         if self.short and not (temporaries or isinstance(self.cube, Scattered)):
-            size = max(size, ALONE if self.classes <= ALONE else 0)
+            fits = ALONE if need == "logits" else 2 * ALONE  # in place of z
+            size = fits if self.classes <= fits else size
         return chain.from_iterable(chunks(kind, self.cube, row, size, need, out) for row in rows)
 
     def _are_broad(self, need: Need, width: int) -> bool:

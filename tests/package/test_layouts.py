@@ -26,6 +26,7 @@ def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     else:
         for name in ("LONGEST", "BLOCK", "ALONE"):
             monkeypatch.setattr(kernel.rows, name, 3)
+        monkeypatch.setattr(kernel.layout, "ALONE", 3)
         monkeypatch.setattr(kernel.long_rows, "BLOCK", 3)
         for name in ("CLASS_MAJOR", "MANY"):  # such rows have more classes
             monkeypatch.setattr(kernel.short, name, 3)

@@ -16,8 +16,7 @@ from oracles import assert_ulps, oracle
 
 import softmax_ref as sr
 from softmax_ref._kernel import Rows
-from softmax_ref._kernel.layout import _scratch
-from softmax_ref._kernel.rows import ALONE
+from softmax_ref._kernel.layout import ALONE, _scratch
 
 LONG = 120_001
 
@@ -353,7 +352,7 @@ def test_long_rows_on_the_first_axis(step: int, shape: tuple[int, int, int], dty
         assert memory_beyond_the_output(lambda z, f=function: f(z, 1), z) <= 2.0
 
 
-@pytest.mark.parametrize("classes", [50_000, 50_001, ALONE, ALONE + 1])
+@pytest.mark.parametrize("classes", [50_000, 50_001, ALONE, ALONE + 1, 2 * ALONE, 2 * ALONE + 1])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_logsumexp_of_long_rows_with_a_sum_near_one(classes: int, dtype: type) -> None:
     """Beyond each limit of blocks and chunks; S may need more digits than it has."""
