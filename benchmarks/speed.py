@@ -6,11 +6,13 @@ For every shape and type softmax_ref and one peer run in turns of 5 ms or more, 
 each counts: a slow moment of the machine hits both alike.  Only two at a time, because what one
 leaves behind (threads, a heap in pieces) weighs on the next.  The logits are N(0, 3²).  Beside
 every ratio stands the worst error in ULP on the same logits with one confident row (its label 40
-above the rest), judged by `softmax_ref.exact` on up to 40 rows.
+above the rest), judged by `softmax_ref.exact` on up to 40 rows; in the other tables on the logits
+themselves.
 Peers run on one thread; PyTorch's and JAX's loss is forward and backward.  Also printed: classes on
-axis 0, every fourth row confident, float64 exp alone beside the peers' float32, how time grows with
-N and K (slopes of log time, 1 is linear), the peak of memory beyond the output, and what normalised
-log-probabilities cost logsumexp.
+axis 0, more than 50000 classes (judged by 80-bit arithmetic where there is one), every fourth row
+confident, float64 exp alone beside the peers' float32, how time grows with N and K (slopes of log
+time, 1 is linear), the peak of memory beyond the output, and what normalised log-probabilities cost
+logsumexp.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ SHAPES = [
     (10_000, 100), (1000, 1000), (128, 32_000), (256, 50_000),
 ]  # fmt: skip
 DTYPES = ["float64", "float32"]
+LONG = 50_000  # classes of a row up to which the exact tier takes seconds
 FUNCTIONS = ["softmax", "log_softmax", "logsumexp", "loss and gradient"]
 Array = np.ndarray[Any, np.dtype[Any]]
 Candidates = dict[str, Callable[[], Any]]
@@ -150,26 +153,67 @@ def against_peers(calls: Candidates, seconds: float) -> tuple[float, dict[str, f
     return min(a for a, _ in pairs.values()), {peer: a / b for peer, (a, b) in pairs.items()}
 
 
-def print_ratios(what: str, calls: Candidates, seconds: float) -> None:
-    _, found = against_peers(calls, seconds)
-    print(what, *(f"{ratio:.2f} × {peer}" for peer, ratio in found.items()))
+def print_ratios(
+    what: str, function: str, z: Array, y: Array, axis: int, seconds: float
+) -> None:
+    """Time / each peer's time, with the errors of both."""
+    calls = candidates(function, z, y, axis)
+    _, ratios = against_peers(calls, seconds)
+    truth = Truth(function, z, y, axis)
+    ours, *theirs = (_ulp(truth.worst_ulp(call())) for call in calls.values())
+    peers = zip(ratios.items(), theirs, strict=True)
+    print(what, ours, *(f"| {ratio:.2f} × {peer} {error}" for (peer, ratio), error in peers))
 
 
-def worst_ulp(function: str, result: Any, z: Array, y: Array) -> float:
-    """The worst error of some rows (classes last), by the exact tier."""
-    count, classes = z.shape
-    chosen = np.unique(np.linspace(0, count - 1, max(1, min(40, 4000 // classes)), dtype=int))
-    values = np.asarray(result[1] if function == "loss and gradient" else result)
-    worst = 0.0
-    for r in chosen:
-        row = z[r].astype(np.float64).tolist()
+class Truth:
+    """The results of some rows (classes last) by the exact tier, of long rows with 80 bits."""
+
+    def __init__(self, function: str, z: Array, y: Array, axis: int = -1) -> None:
+        z = z.T if axis == 0 else z
+        self.axis, self.dtype, (count, classes) = axis, z.dtype, z.shape
+        some = max(1, min(40, 4000 // classes))
+        self.rows = np.unique(np.linspace(0, count - 1, some, dtype=int))
+        logits, labels = z[self.rows].astype(np.float64), y[self.rows].tolist()
+        of_row = _by_exact if classes <= LONG else _by_long_double
+        self.values = [of_row(function, row, k) for row, k in zip(logits, labels, strict=True)]
+        self.loss = None  # the mean, if these are all rows
         if function == "loss and gradient":
-            exact = np.array(sr.exact.cross_entropy_grad(row, int(y[r]))) / count
-        else:
-            exact = np.array(getattr(sr.exact, function)(row))
-        spacing = np.spacing(np.abs(exact.astype(z.dtype))).astype(np.float64)
-        worst = max(worst, float(np.max(np.abs(values[r].astype(np.float64) - exact) / spacing)))
-    return worst
+            self.values = [value / count for value in self.values]
+            if len(self.rows) == count and classes <= LONG:
+                rows = zip(logits.tolist(), labels, strict=True)
+                self.loss = math.fsum(sr.exact.cross_entropy(*row) for row in rows) / count
+
+    def worst_ulp(self, result: Any) -> float:
+        """The worst error of a result, in units in the last place of its type."""
+        loss, result = result if isinstance(result, tuple) else (None, result)
+        values = np.asarray(result)
+        values = values.T if self.axis == 0 else values
+        errors = map(self._error, values[self.rows], self.values)
+        return max(*errors, 0.0 if self.loss is None else self._error(loss, self.loss))
+
+    def _error(self, value: Any, exact: Any) -> float:
+        spacing = np.spacing(np.abs(np.asarray(exact).astype(self.dtype))).astype(np.float64)
+        return float(np.max(np.abs(np.asarray(value, dtype=np.float64) - exact) / spacing))
+
+
+def _by_exact(function: str, row: Array, label: int) -> Any:
+    if function == "loss and gradient":
+        return np.array(sr.exact.cross_entropy_grad(row.tolist(), label))
+    return np.array(getattr(sr.exact, function)(row.tolist()))
+
+
+def _by_long_double(function: str, row: Array, label: int) -> Any:
+    """Where no p is near 1."""
+    z = row.astype(np.longdouble) - row.max()
+    e = np.exp(z)
+    total = e.sum()
+    if function == "logsumexp":
+        return np.log(total) + row.max()
+    if function == "log_softmax":
+        return z - np.log(total)
+    p = e / total
+    p[label] -= function == "loss and gradient"
+    return p
 
 
 def logits(
@@ -196,7 +240,8 @@ def table(seconds: float, dtypes: list[str]) -> list[dict[str, Any]]:
                 ours, ratios = against_peers(calls, seconds)
                 z, y = logits(shape, dtype, slice(0, 1))
                 hard = candidates(function, z, y, -1)
-                errors = [worst_ulp(function, call(), z, y) for call in hard.values()]
+                truth = Truth(function, z, y)
+                errors = [truth.worst_ulp(call()) for call in hard.values()]
                 record = {
                     "dtype": dtype, "function": function, "shape": shape,
                     "time": ours, "ratio": ratios,
@@ -240,16 +285,27 @@ def summary(records: list[dict[str, Any]]) -> None:
 
 
 def other_axis(seconds: float) -> None:
-    """Classes × rows: of few classes, of many that stay where they are, and of more."""
+    """Classes × rows: the shapes of the table, and more of many classes."""
     print("\nclasses on axis 0: time / peer's time")
+    more = [(128, 32_000), (10_000, 100), (4000, 1000), (32_000, 128), (60_000, 64)]
     for dtype in DTYPES:
-        for shape in ((10, 100_000), (128, 32_000), (1000, 1000), (10_000, 100), (32_000, 128)):
+        for shape in sorted({shape[::-1] for shape in SHAPES} | {*more}):
             z, y = logits(shape[::-1], dtype)
             z = np.ascontiguousarray(z.T)
             for function in FUNCTIONS:
-                calls = candidates(function, z, y, 0)
                 name = f"{dtype} {shape[0]:>5} × {shape[1]:<7}{function:18}"
-                print_ratios(name, calls, seconds / 2)
+                print_ratios(name, function, z, y, 0, seconds / 2)
+
+
+def large_vocabularies(seconds: float) -> None:
+    """More classes than a block of rows has room for."""
+    print("\nmore than 50000 classes: time / peer's time")
+    for dtype in DTYPES:
+        for shape in ((64, 50_257), (16, 128_256), (8, 262_144), (2, 1_000_000)):
+            z, y = logits(shape, dtype)
+            for function in FUNCTIONS:
+                name = f"{dtype} {shape[0]:>4} × {shape[1]:<8}{function:18}"
+                print_ratios(name, function, z, y, -1, seconds / 2)
 
 
 def confident(seconds: float) -> None:
@@ -257,8 +313,8 @@ def confident(seconds: float) -> None:
     for shape in ((1000, 10), (10_000, 100), (1000, 1000)):
         z, y = logits(shape, "float64", slice(None, None, 4))
         for function in FUNCTIONS:
-            calls = candidates(function, z, y, -1)
-            print_ratios(f"{shape[0]:>6} × {shape[1]:<6}{function:18}", calls, seconds / 2)
+            name = f"{shape[0]:>6} × {shape[1]:<6}{function:18}"
+            print_ratios(name, function, z, y, -1, seconds / 2)
 
 
 def exponentials(seconds: float) -> None:
@@ -274,8 +330,11 @@ def exponentials(seconds: float) -> None:
                 np.exp(block, out=e[: block.size])
 
         for function in ("softmax", "log_softmax"):
-            calls = candidates(function, z, y, -1) | {"softmax_ref": alone}
-            print_ratios(f"{shape[0]:>6} × {shape[1]:<6}{function:18}", calls, seconds / 2)
+            _, found = against_peers(
+                candidates(function, z, y, -1) | {"softmax_ref": alone}, seconds / 2
+            )
+            name = f"{shape[0]:>6} × {shape[1]:<6}{function:18}"
+            print(name, *(f"{ratio:.2f} × {peer}" for peer, ratio in found.items()))
 
 
 def slopes(seconds: float) -> None:
@@ -412,6 +471,7 @@ def main() -> int:
     records = table(options.seconds, DTYPES)
     summary(records)
     other_axis(options.seconds)
+    large_vocabularies(options.seconds)
     confident(options.seconds)
     exponentials(options.seconds)
     slopes(options.seconds)

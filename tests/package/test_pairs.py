@@ -164,6 +164,10 @@ def test_a_row_is_added_in_the_same_order_alone_and_with_others(classes: int) ->
     assert [total(row, 0) for row in terms] == total(terms, 1).ravel().tolist()
 
 
+def test_sums_of_millions_have_parts_of_parts() -> None:
+    assert total(np.ones(2_200_000), 0) == 2_200_000.0
+
+
 def test_exponentials_of_differences_lose_nothing_to_the_difference() -> None:
     rng = generator("exp_minus")
     z, c = rng.uniform(-700, 0, 200), 10.0 ** rng.uniform(-3, 1, 200)
