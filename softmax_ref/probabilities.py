@@ -173,9 +173,9 @@ def logsumexp(z: ArrayLike, axis: Axis = -1, keepdims: bool = False) -> Any:
     -----
     Within 3 ULP; computed as log Σ exp(z) where that is 1 or more and no exp(z) overflows.  The two
     terms above cancel only for -log K ≤ z_k < 0, at worst for normalised log-probabilities, whose
-    logsumexp is a rounding error near 0.  Rows that lose a digit so are summed again with 115
-    bits (`softmax_ref._kernel.cancellation`), at 30 to 120 times the cost; if they are too few, as
-    for one such row in some hundreds, by integers, at 300 times.
+    logsumexp is a rounding error near 0.  Rows that lose a digit so are summed again with 60 or,
+    near 0, with 115 bits (`softmax_ref._kernel.cancellation`), the latter at 30 to 120 times the
+    cost; if that is not enough, as for one of these in some hundreds, by integers, at 300 times.
 
     Examples
     --------

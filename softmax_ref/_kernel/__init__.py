@@ -38,7 +38,7 @@ for more than 150 classes        e·r - e·tail, r - tail = 1/(S·N)     2ε + 2
 L = log(S/top)                   log1p((S - top)/top), ratio a pair   3ε + u
 log_softmax, hard-label loss     (z - m) - L, L + (m - z)             3ε + 2u: nothing cancels
 logsumexp                        log S where that is 1 or more        2ε + 2u
-                                 m + L elsewhere                      3ε + 2u, or with 115 bits
+                                 m + L elsewhere                      3ε + 2u, or with 60 bits
 ===============================  ===================================  ==========================
 
 An error of u is one half to one unit in the last place (ULP), so that the bounds come to 4 … 6 ULP

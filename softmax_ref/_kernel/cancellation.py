@@ -1,5 +1,7 @@
 r"""logsumexp of rows whose maximum and log sum cancel: log1p(Σ exp(z) - 1) with 115 bits.
 
+(Where it is not near 0, 60 bits and the logarithm of the sum will do: `_with_60_bits`.)
+
 For a row of normalised log-probabilities Σ exp(z) is 1 up to the rounding of its logits, and
 logsumexp is that rounding: about 10⁻¹⁶ of the largest terms.  Three digits of it need exp to 2⁻⁶³,
 all of them 2⁻¹¹⁰.  Here exp(z) is kept as five float64 numbers whose exact sum is right to 2⁻¹¹⁵ of
@@ -33,7 +35,7 @@ import numpy as np
 from .. import exact
 from .arguments import Array
 from .pairs import fast_two_sum, head, two_product, two_sum
-from .sums import total
+from .sums import large_sum, pair_sum, total
 
 __all__ = ["logsumexp_near_zero"]
 
@@ -45,6 +47,8 @@ TAIL = 10  # terms of the series: 2⁻⁹·¹⁰/11! is below 2⁻¹¹⁵
 DECIDED = 2.0**-63
 BITS = 192  # after the binary point of integers
 GROUP = 2500  # logits at a time, to bound the memory
+FAR_FROM_0 = 0.25  # from here on 60 bits of Σ exp(z) will do
+LEAST = 56  # exp(-56) vanishes beside such a sum, GROUP times over
 
 
 @cache
@@ -192,11 +196,42 @@ def _in_groups(rows: Any, some: Array) -> Iterator[Array]:
 
 def logsumexp_near_zero(rows: Any, some: Array) -> Array:
     """logsumexp of some rows of a cube (n, K, 1), by number: Σ exp(z) < 2 and all logits < 0."""
-    result = np.empty(some.size)
-    step = max(1, GROUP // rows.shape[1])
+    result = np.zeros(some.size)
+    classes = rows.shape[1]
+    step = max(1, GROUP // classes)
     for i in range(0, some.size, step):
-        result[i : i + step] = _logsumexp(rows, some[i : i + step])
+        here, chosen = result[i : i + step], some[i : i + step]
+        if classes <= GROUP:
+            here[...] = _with_60_bits(next(_in_groups(rows, chosen)))
+        near_0 = np.abs(here) < FAR_FROM_0
+        if near_0.any():
+            here[near_0] = _logsumexp(rows, chosen[near_0])
     return result
+
+
+@cache
+def _coarse_table() -> Array:
+    """exp(-j/64) as pairs, and in the end 0."""
+    pairs = []
+    for j in range(64 * LEAST):
+        value = _exp(-j / 64)
+        high = math.ldexp(value, -BITS)
+        pairs.append((high, math.ldexp(value - int(math.ldexp(high, BITS)), -BITS)))
+    return np.array([*pairs, (0.0, 0.0)]).T.copy()
+
+
+def _with_60_bits(z: Array) -> Array:
+    """log Σ exp(z), which is enough digits for results that are not near 0, in a tenth of the time.
+
+    exp(z) = T·(1 + expm1(r)), r = z + j/64 exactly; that is off by 2⁻⁵⁹ of it.
+    """
+    j = np.minimum(np.rint(-64.0 * z), 64.0 * LEAST)  # -inf as well
+    high, low = _coarse_table()[:, j.astype(np.intp)]
+    low += high * np.expm1(z + j / 64.0)
+    high, rest = pair_sum(high, 1)
+    rest += large_sum(low, 1)
+    high, rest = fast_two_sum(high, rest)
+    return (np.log(high) + rest / high).ravel()
 
 
 def _logsumexp(rows: Any, some: Array) -> Array:

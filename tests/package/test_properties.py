@@ -18,6 +18,7 @@ from oracles import apart, oracle, ulps
 import softmax_ref as sr
 from softmax_ref import exact
 from softmax_ref._kernel import Rows
+from softmax_ref._kernel.cancellation import _with_60_bits
 from softmax_ref._kernel.exponentials import SPLIT, least_sum
 from softmax_ref._kernel.layout import WIDE
 from softmax_ref._kernel.log_sums import _careful, log_of_sum
@@ -152,6 +153,24 @@ def test_two_roundings_follow_log_of_the_sum() -> None:
             with mpmath.workprec(200):
                 exact = mpmath.log(mpmath.mpf(s.numerator) / s.denominator)
             assert ulps(value, exact) <= 1.2 + 2.0**-20
+
+
+@pytest.mark.parametrize("classes", [1, 3, 50, 1000, 2500])
+def test_60_bits_where_the_result_is_not_near_zero(classes: int) -> None:
+    """A logarithm and an addition, each to 0.7 units, of a sum that is as good as exact."""
+    rng = generator(f"60 bits {classes}")
+    z = rng.normal(0, 3, (6, classes))
+    z -= sr.logsumexp(z)[:, np.newaxis]
+    z += rng.uniform(0.26, 0.6, (6, 1)) * np.tile([[-1], [1]], (3, 1))
+    z = np.minimum(z, -(2.0**-30))
+    if classes > 3:
+        z[0, 1], z[1, 2], z[2, 2] = -np.inf, -1e308, -56.0
+    with np.errstate(all="ignore"):
+        values = _with_60_bits(z)
+    for row, value in zip(z.tolist(), values.tolist(), strict=True):
+        exact = oracle(row).logsumexp()
+        if abs(exact) >= 0.25:
+            assert ulps(value, exact) <= 1.4
 
 
 @pytest.mark.parametrize("classes", [3, 12, 60, 1000])
