@@ -89,7 +89,8 @@ def log_softmax(z: ArrayLike, axis: Axis = -1) -> Any:
 
     Notes
     -----
-    Every component within 3 ULP as in `softmax`, the largest of a confident row included.
+    Every component within 3 ULP, with the reserve of `softmax`, the largest of a confident row
+    included.
 
     Examples
     --------

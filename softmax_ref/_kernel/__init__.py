@@ -45,9 +45,9 @@ An error of u is one half to one unit in the last place (ULP), so that the bound
 for the worst of all roundings at once.  For softmax it is less: with AVX-512 exp was never off by
 more than 1.2u among 10⁸ arguments, since its worst units, 0.7, belong to large mantissas, and a
 rounding is half a ULP: 3.4 in all.  Among 2·10⁸ values none was off by more than 2.9 (both:
-`benchmarks/tails.py`); the worst rows that a search has found are off by 3.23, where two
-exponentials err by nearly the most, in opposite directions.
-float32 and float16 are computed in float64, right to 2⁻⁴⁴, and rounded once (`short`).
+`benchmarks/tails.py`); the worst rows that searches have found are off by 3.23, of softmax and of
+log_softmax, where two exponentials err by nearly the most, in opposite directions.
+float32, float16 and bfloat16 are computed in float64, right to 2⁻⁴⁴, and rounded once (`short`).
 
 References
 ----------
