@@ -155,8 +155,8 @@ class Rows:
         if not (self.short or self._plain(2)):
             return False  # z would be a third array
         # so narrow are only rows of more than 4096 classes, which `ShortBlock.ordinary` relies on;
-        # float64 loses more by lines of which a chunk has a part than it gains
-        most = math.inf if self.short or self.classes > LONGEST else BROAD
+        # float64 mostly loses more by lines of which a chunk has a part than it gains
+        most = math.inf if self.short or width < 4 else BROAD
         return width < NARROW and 6 * width <= self.sizes[2] <= most
 
     def _side_by_side(
