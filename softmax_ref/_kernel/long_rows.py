@@ -18,6 +18,8 @@ from .layout import BLOCK, Need, Place
 from .sums import PART, across
 
 CHUNK, LONGEST_CHUNK = 65_536, 2048  # numbers, 0.5 MiB, and classes of rows side by side
+WITH_E: tuple[Need, ...] = "probabilities", "exponentials"  # what takes the exponentials of chunks
+ONCE: tuple[Need, ...] = "sums", "unshifted sums"  # what one chunk can tell of all
 #: lazy attributes of whole rows: what one of their chunks has computed
 SHARED = ("maximum", "top", "pivot_rest", "log_sum")
 
@@ -26,7 +28,7 @@ def chunks(
     kind: type[Block], cube: Array, row: Place, size: int, need: Need, out: Array | None
 ) -> Iterator[Block]:
     """One row as blocks of so many of its classes, each with the sums of the whole row."""
-    needs_e = need in ("probabilities", "exponentials")
+    needs_e = need in WITH_E
     places = _parts_of(row, cube, size)
     home = out if needs_e or len(places) == 1 else None  # e that can stay is not computed again
     sums = np.zeros((2, 1, cube.shape[1] // PART + 1))
@@ -37,14 +39,19 @@ def chunks(
     if not fine:
         yield from _unusual_chunks(kind, cube, row, min(size, BLOCK), need, out)
         return
-    for place in places[:1] if need in ("sums", "unshifted sums") else places:
+    for place in places[:1] if need in ONCE else places:
         if len(places) > 1:
             block = kind(cube, place, need, out)
             if needs_e and not block.at_home:
                 np.exp(block.z, out=block.e)
-        block.__dict__.update(known)
-        yield block
-        known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
+        yield from _with(known, block)
+
+
+def _with(known: dict[str, Any], block: Block) -> Iterator[Block]:
+    """The block, told what is known of its rows; what it finds out is known to the next."""
+    block.__dict__.update(known)
+    yield block
+    known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
 
 
 def _parts_of(row: Place, cube: Array, size: int) -> list[Place]:
@@ -59,7 +66,7 @@ def _unusual_chunks(
 
     They are not told the need: for "logits" float32 would overwrite z where it shifts.
     """
-    needs_e = need in ("probabilities", "exponentials")
+    needs_e = need in WITH_E
     places = _parts_of(row, cube, size)
     home = out if needs_e else None
     parts, small = [], False
@@ -82,16 +89,14 @@ def _unusual_chunks(
     terms = [x for high, low, _ in parts for x in (high, low)]
     high = math.fsum(terms)
     known |= {"high": high, "low": math.fsum([*terms, -high]), "limit": sum(p[2] for p in parts)}
-    for place in places[:1] if need in ("sums", "unshifted sums") else places:
+    for place in places[:1] if need in ONCE else places:
         block = kind(cube, place, out=out)
         if needs_e and not block.at_home:
             if shifted:
                 _shift(block, m)
             else:
                 np.exp(block.z, out=block.e)
-        block.__dict__.update(known)
-        yield block
-        known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
+        yield from _with(known, block)
 
 
 def chunks_side_by_side(
@@ -117,11 +122,9 @@ def chunks_side_by_side(
         return np.arange(count)
     for place in places:
         block = kind(cube, place, need, out)
-        block.__dict__.update(known)
         if need == "probabilities" and not block.at_home:  # else they are still there
             np.exp(block.z, out=block.e)
-        yield block
-        known |= {name: block.__dict__[name] for name in SHARED if name in block.__dict__}
+        yield from _with(known, block)
     return unusual
 
 

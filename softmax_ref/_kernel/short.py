@@ -1,4 +1,4 @@
-"""Blocks of float32 or float16 rows, for which float64 has bits to spare: 2⁻⁴⁴ will do.
+"""Blocks of float32, float16 or bfloat16 rows, for which float64 has bits to spare: 2⁻⁴⁴ will do.
 
 No rounding is taken off, and sums are plain ones wherever S - e is not needed or seldom short of
 digits.  log p is z - log S, which takes no maximum: the error of a plain S is so small that it is
@@ -57,7 +57,7 @@ def roundings(classes: int) -> float:
 
 
 class ShortBlock(Block):
-    """Rows of float32 or float16, computed in float64."""
+    """Rows of float32, float16 or bfloat16, computed in float64."""
 
     near_0: float  # for "logits": from here on the error of log S is 2⁻⁴⁴ of -log p
     is_sure = False  # whether it is known that no p is near 1, as the rows are `ordinary`
